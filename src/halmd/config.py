@@ -1,0 +1,273 @@
+"""What a campaign may say: the single definition of every setting, its unit and its limits.
+
+The JSON schema (`config.schema.json`), the Snakefile and the command line all use these models.
+"""
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from halmd.errors import HalmdError
+
+SCHEMA_FILE = Path(__file__).with_name("config.schema.json")
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+
+
+class Settings(BaseModel):
+    """Base of all settings: no unknown keys, no silent change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class StructureSettings(Settings):
+    """How supercells and orderings are built."""
+
+    min_length_A: Positive = 11.0
+    """Shortest allowed distance between opposite faces of the supercell, in Å."""
+    max_atoms: Annotated[int, Field(ge=1, le=100_000)] = 400
+    """Largest supercell that may be built."""
+    composition_tolerance: NotNegative = 0.02
+    """Largest deviation of an element's amount per formula unit from the formula written."""
+    n_orderings: Annotated[int, Field(ge=1, le=100)] = 2
+    """How many symmetry-distinct orderings are kept for each material."""
+    ordering_temperature_K: Positive = 800.0
+    """Temperature of the Monte Carlo sampling on the Ewald energy (the synthesis temperature)."""
+    monte_carlo_steps: Annotated[int, Field(ge=1)] = 20_000
+    """Monte Carlo swaps tried for each ordering."""
+
+
+class DynamicsSettings(Settings):
+    """How molecular dynamics is run; equilibration and production use the same settings."""
+
+    engine: Literal["ase"] = "ase"
+    """What moves the atoms."""
+    temperatures_K: Annotated[list[Positive], Field(min_length=1)] = [500.0, 600.0, 700.0, 800.0]
+    """Temperatures of the campaign, in K."""
+    replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    """Independent runs of every ordering and temperature (other seeds)."""
+    timestep_fs: Annotated[float, Field(gt=0, le=5)] = 2.0
+    """Integration step, in fs."""
+    pressure_GPa: Annotated[float, Field(ge=-10, le=100)] = 0.0
+    """External pressure of the NPT stage, in GPa."""
+    equilibration_ps: Positive = 16.0
+    """Length of NPT, in ps; the cell is averaged over the second half."""
+    production_ps: Positive = 100.0
+    """Length of NVT at the mean cell, in ps."""
+    frame_interval_fs: Positive = 50.0
+    """Time between saved positions, in fs: short enough to see every jump."""
+    checkpoint_interval_ps: Positive = 2.0
+    """Time between checkpoints, in ps: what a killed run loses at most."""
+    thermostat_time_ps: Positive = 1.0
+    """Relaxation time of the Bussi thermostat, in ps; much shorter slows diffusion."""
+    barostat_time_ps: Positive = 1.0
+    """Relaxation time of the MTK barostat, in ps."""
+
+    @field_validator("temperatures_K")
+    @classmethod
+    def _distinct(cls, values: list[float]) -> list[float]:
+        if len(set(values)) != len(values):
+            raise ValueError("the same temperature stands twice")
+        return sorted(values)
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> "DynamicsSettings":
+        steps = self.frame_interval_fs / self.timestep_fs
+        if abs(steps - round(steps)) > 1e-6 or steps < 0.5:
+            raise ValueError(
+                f"frame_interval_fs={self.frame_interval_fs:g} is not a whole number of "
+                f"timesteps of {self.timestep_fs:g} fs"
+            )
+        frames = self.checkpoint_interval_ps * 1000 / self.frame_interval_fs
+        if abs(frames - round(frames)) > 1e-6 or frames < 0.5:
+            raise ValueError(
+                f"checkpoint_interval_ps={self.checkpoint_interval_ps:g} is not a whole number of "
+                f"frames of {self.frame_interval_fs:g} fs"
+            )
+        return self
+
+
+class DiffusionSettings(Settings):
+    """How displacements become a diffusivity."""
+
+    mobile: Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")] = "Li"
+    """Element whose diffusion is measured; all other atoms are the framework."""
+    charge_e: Annotated[int, Field(ge=-7, le=7)] = 1
+    """Charge of the mobile ion, in elementary charges."""
+    fit_from_ps: Positive | None = None
+    """Start of the fit window, in ps; chosen from the data when left out."""
+    fit_to_ps: Positive | None = None
+    """End of the fit window, in ps; a third of the run when left out."""
+    min_jumps: Annotated[float, Field(ge=0)] = 50.0
+    """Fewest effective jumps for which a diffusivity is quoted."""
+    jump_length_A: Positive = 2.5
+    """Distance that counts as one jump when effective jumps are counted, in Å."""
+
+    @model_validator(mode="after")
+    def _window(self) -> "DiffusionSettings":
+        if self.fit_from_ps and self.fit_to_ps and self.fit_from_ps >= self.fit_to_ps:
+            raise ValueError(
+                f"fit_from_ps={self.fit_from_ps:g} is not before fit_to_ps={self.fit_to_ps:g}"
+            )
+        return self
+
+
+class ArrheniusSettings(Settings):
+    """How diffusivities at several temperatures become an activation energy."""
+
+    extrapolate_to_K: Positive = 300.0
+    """Temperature to which the conductivity is extrapolated, in K."""
+    n_samples: Annotated[int, Field(ge=1000, le=1_000_000)] = 20_000
+    """Posterior samples of (Ea, prefactor)."""
+
+
+class PlotSettings(Settings):
+    """How figures look; changing this never runs molecular dynamics again."""
+
+    formats: Annotated[list[Literal["svg", "png", "pdf"]], Field(min_length=1)] = ["svg", "png"]
+    """Files written for each figure."""
+    dpi: Annotated[int, Field(ge=30, le=1200)] = 160
+    """Resolution of PNG figures."""
+    show_measured: bool = True
+    """Draw measured values from the review."""
+    show_computed: bool = True
+    """Draw published computed values."""
+
+
+class Material(Settings):
+    """One material of the campaign."""
+
+    formula: str
+    """Chemical formula, for example Li2.5Y0.5Zr0.5Cl6."""
+    prototype: str | None = None
+    """Name in structures/prototypes.yaml, or a path to a CIF; chosen by formula when left out."""
+    name: Name | None = None
+    """Folder name in results/; the formula when left out."""
+
+    @property
+    def folder(self) -> str:
+        """Name of the material's folder under results/."""
+        return self.name or re.sub(r"[^A-Za-z0-9._+-]", "_", self.formula)
+
+
+class Campaign(Settings):
+    """A whole campaign: everything that decides a result."""
+
+    campaign: Name = "campaign"
+    """Name of the campaign, written into the results folder."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of everything random; every run derives its own from it."""
+    results: str = "results"
+    """Folder of the results."""
+    work: str = "work"
+    """Folder of checkpoints and scratch; may be on another disk."""
+    potential: str = "halmd-liycl-1"
+    """Registry name, path to a MACE .model, or import path module:factory of an ASE calculator."""
+    evaluator: Literal["auto", "native", "torch"] = "auto"
+    """What computes a MACE potential; auto takes native where it is possible."""
+    accept_extrapolation: bool = False
+    """Run elements the potential was never trained on; written into every result."""
+    materials: Annotated[list[Material], Field(min_length=1)]
+    """The materials, each with a formula."""
+    structure: StructureSettings = StructureSettings()
+    dynamics: DynamicsSettings = DynamicsSettings()
+    diffusion: DiffusionSettings = DiffusionSettings()
+    arrhenius: ArrheniusSettings = ArrheniusSettings()
+    plots: PlotSettings = PlotSettings()
+
+    @field_validator("materials")
+    @classmethod
+    def _distinct_folders(cls, materials: list[Material]) -> list[Material]:
+        folders = [material.folder.lower() for material in materials]
+        for folder in folders:
+            if folders.count(folder) > 1:
+                raise ValueError(
+                    f"two materials would share the folder {folder!r}; give one a `name:`"
+                )
+        return materials
+
+
+def load_campaign(path: Path) -> Campaign:
+    """Read and validate a campaign file; raises HalmdError with one line on any mistake."""
+    try:
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HalmdError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise HalmdError(f"{path}: not valid YAML: {problem}") from None
+    if not isinstance(record, dict):
+        raise HalmdError(f"{path}: expected `key: value` lines, found {type(record).__name__}")
+    return parse_campaign(record, source=str(path))
+
+
+def parse_campaign(record: dict[str, Any], *, source: str = "config") -> Campaign:
+    """Validate a campaign given as a dictionary; raises HalmdError naming the path in the YAML."""
+    try:
+        return Campaign.model_validate(record)
+    except ValidationError as error:
+        raise HalmdError(f"{source}: {_one_line(error)}") from None
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first problem of a validation, with its YAML path and the nearest right key."""
+    problem = error.errors()[0]
+    more = error.error_count() - 1
+    path = _yaml_path(problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        text = f"unknown key `{path}`{_nearest_key(problem['loc'])}"
+    elif problem["type"] == "missing":
+        text = f"`{path}` is missing"
+    else:
+        message = problem["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        value = problem["input"]
+        shown = f" (found {value!r})" if not isinstance(value, dict | list) else ""
+        text = f"`{path}`: {message}{shown}" if path else message
+    return text + (f" (and {more} more)" if more else "")
+
+
+def _yaml_path(location: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)[1:]
+
+
+def _nearest_key(location: tuple[int | str, ...]) -> str:
+    """Name the right key closest to the misspelt last part of `location`, if any is near."""
+    model: Any = Campaign
+    for part in location[:-1]:
+        if isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            model = Material if part == "materials" else annotation
+    word = str(location[-1])
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not near:
+        # A unit left out or wrong is the likeliest slip: `temperature` for `temperatures_K`.
+        stem = word.split("_")[0].rstrip("s").lower()
+        near = [key for key in known if key.lower().startswith(stem)] if stem else []
+    if near:
+        return f"; did you mean `{near[0]}`?"
+    elsewhere = [
+        f"{name}.{key}"
+        for name, field in Campaign.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+        for key in field.annotation.model_fields
+        if difflib.get_close_matches(word, [key], n=1, cutoff=0.8)
+    ]
+    if elsewhere:
+        return f"; did you mean `{elsewhere[0]}`?"
+    return f"; known here: {', '.join(known)}"
+
+
+def json_schema() -> str:
+    """The JSON schema of a campaign file, as text."""
+    schema = Campaign.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

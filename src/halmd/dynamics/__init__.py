@@ -1,0 +1,1 @@
+"""Molecular dynamics: equilibration, production, checkpoints, stability."""

@@ -1,0 +1,1 @@
+"""Model potentials: which forces, and what computes them."""

@@ -1,0 +1,1 @@
+"""From a prototype with partial occupancies to ordered supercells."""

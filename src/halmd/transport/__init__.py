@@ -1,0 +1,1 @@
+"""From a trajectory to diffusivity, conductivity and activation energy."""
