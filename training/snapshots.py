@@ -2,13 +2,14 @@
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from halmd.structures.structure import build_orderings
+from pymatgen.core import Structure
 
-from halmd.config import StructureSettings
+STRUCTURES = Path(__file__).resolve().parent.parent / "structures"
 
 
 @dataclass(frozen=True)
@@ -24,28 +25,82 @@ def starts(recipe: dict[str, Any]) -> list[Start]:
     """All orderings of the recipe; the last `n_test` of every family are held out."""
     found = []
     for number, family in enumerate(recipe["families"]):
+        rng = np.random.default_rng([recipe["seed"], number])
         wanted = family["n_train"] + family["n_test"]
-        settings = StructureSettings(
-            min_length_A=family["min_length_A"],
-            n_orderings=wanted,
-            composition_tolerance=0.02,
-            ordering_temperature_K=5000.0,
-        )
-        orderings = build_orderings(
-            recipe["formula"],
-            settings,
-            seed=recipe["seed"] + number,
-            prototype=family["prototype"],
-            site_fractions=family.get("site_fractions"),
-        ).orderings
-        # Ranked by energy: hold out every third or so, not the highest ones.
-        order = np.random.default_rng(recipe["seed"] + number).permutation(len(orderings))
-        n_test = min(family["n_test"], len(orderings) // 3)
-        for rank, index in enumerate(order):
-            found.append(
-                Start(f"{family['tag']}-{index:02d}", orderings[index].atoms, rank < n_test)
-            )
+        for index in range(wanted):
+            atoms = random_ordering(family, recipe["counts_per_cell"], recipe["closest_A"], rng)
+            found.append(Start(f"{family['tag']}-{index:02d}", atoms, index >= family["n_train"]))
     return found
+
+
+def random_ordering(
+    family: dict[str, Any],
+    counts_per_cell: dict[str, int],
+    closest_A: dict[str, float],
+    rng: np.random.Generator,
+) -> Atoms:
+    """Fill the partly occupied sites of a prototype at random.
+
+    The pipeline samples orderings by their Ewald energy; here chance alone decides, because a
+    student must also know what is unlikely. Sites are taken with the weight of their occupancy,
+    never two cations nearer than `closest_A`, until every cation has its number per prototype cell.
+    """
+    prototype = Structure.from_file(STRUCTURES / f"{family['prototype']}.cif")
+    prototype.add_site_property("name", [site.label for site in prototype])
+    prototype.make_supercell(family["repeat"])
+    cells = int(np.prod(family["repeat"]))
+    fractions = family.get("site_fractions", {})
+    anions = [site for site in prototype if "Cl" in site.species.as_dict()]
+    for _ in range(10_000):
+        chosen = [("Cl", site.frac_coords) for site in anions]
+        if all(
+            _place(
+                element,
+                counts_per_cell[element] * cells,
+                prototype,
+                fractions,
+                closest_A,
+                chosen,
+                rng,
+            )
+            for element in ("Y", "Li")
+        ):
+            symbols, fractional = zip(*chosen, strict=True)
+            return Atoms(
+                symbols, scaled_positions=fractional, cell=prototype.lattice.matrix, pbc=True
+            )
+    raise SystemExit(f"{family['tag']}: no ordering keeps the cations apart")
+
+
+def _place(
+    element: str,
+    count: int,
+    prototype: Structure,
+    fractions: dict[str, float],
+    closest_A: dict[str, float],
+    chosen: list[tuple[str, Any]],
+    rng: np.random.Generator,
+) -> bool:
+    """Add `count` atoms of `element` to `chosen`; False when they do not fit."""
+    sites = [site for site in prototype if element in site.species.as_dict()]
+    weights = [
+        fractions.get(site.properties["name"], site.species.as_dict()[element]) for site in sites
+    ]
+    # Sampling without replacement by weight: the keys of Efraimidis and Spirakis (2006).
+    keys = [rng.random() ** (1 / w) if w > 0 else -1.0 for w in weights]
+    for k in np.argsort(keys)[::-1]:
+        if count == 0 or keys[k] < 0:
+            break
+        near = (
+            prototype.lattice.get_all_distances(sites[k].frac_coords, position)[0, 0]
+            < closest_A["-".join(sorted((element, other)))]
+            for other, position in chosen
+            if other != "Cl"
+        )
+        if not any(near):
+            chosen.append((element, sites[k].frac_coords))
+            count -= 1
+    return count == 0
 
 
 def bare(atoms: Atoms) -> Atoms:
