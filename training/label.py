@@ -30,6 +30,7 @@ def _prepare(model: str, dispersion: tuple[str, str] | None) -> None:
 
 def _label_shard(job: tuple[Path, str]) -> str:
     import ase.io
+    from ase.calculators.calculator import all_changes
 
     source, selection = job
     target = source.parent / f"{source.stem}-shards" / f"{selection.replace(':', '-')}.xyz"
@@ -39,7 +40,7 @@ def _label_shard(job: tuple[Path, str]) -> str:
     for atoms in frames:
         energy, forces, stress = 0.0, 0.0, 0.0
         for calculator in CALCULATORS:
-            calculator.calculate(atoms, ["energy", "forces", "stress"], ["positions", "cell"])
+            calculator.calculate(atoms, ["energy", "forces", "stress"], all_changes)
             energy += float(calculator.results["energy"])
             forces = forces + calculator.results["forces"]
             stress = stress + calculator.results["stress"]

@@ -2,9 +2,9 @@
 
     python training/validate.py [--folder training/data]
 
-Errors on held-out orderings and temperatures, split by species, temperature and shortest distance;
-slope of the student's forces on the teacher's; the pair scan down to 0.7 Å; the cell in NPT at 300 K
-against experiment. With `--ship`, model, native export and card go into the package.
+Errors on held-out orderings and temperatures, split by species, temperature and shortest
+distance; slope of the student's forces on the teacher's; the pair scan down to 0.7 Å; the cell in
+NPT at 300 K against experiment. With `--ship`, model, native export and card go into the package.
 """
 
 import argparse
