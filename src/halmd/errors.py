@@ -12,5 +12,5 @@ class HalmdError(Exception):
     """
 
 
-class OutOfTime(Exception):
+class OutOfTimeError(Exception):
     """A run stopped cleanly at a checkpoint and wants to be started again (exit code 75)."""

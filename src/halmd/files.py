@@ -52,7 +52,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, record: dict[str, Any], *, schema_version: int = 1) -> None:
-    """Write `record` as JSON with `schema_version` and the version of halmd, whole or not at all."""
+    """Write `record` as JSON with `schema_version` and halmd's version, whole or not at all."""
     head = {"schema_version": schema_version, "halmd_version": halmd.__version__}
     write_text(
         path, json.dumps(head | record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

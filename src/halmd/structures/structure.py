@@ -310,7 +310,7 @@ def _without_blocked(
         if not beside_full[np.array(labels) == label].all():
             continue
         for element, amount in occupancies[label].items():
-            others = [k for k, o in result.items() if k != label and 0 < o.get(element, 0.0)]
+            others = [k for k, o in result.items() if k != label and o.get(element, 0.0) > 0]
             open_sites = [k for k in others if sum(result[k].values()) < 0.999]
             held = sum(sizes[k] * result[k][element] for k in open_sites)
             result[label][element] = 0.0

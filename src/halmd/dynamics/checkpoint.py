@@ -1,0 +1,117 @@
+"""Checkpoints of a run: whole, checksummed, versioned, the last two kept.
+
+Beside each checkpoint lies the segment of frames that led to it, so that the growing trajectory is
+never one file that a killed process leaves half written.
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halmd.errors import HalmdError
+from halmd.files import whole_file
+
+_MAGIC = b"HALMD-CHECKPOINT 1 "
+_KEPT = 2
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State from which a run continues bit for bit."""
+
+    step: int
+    arrays: Arrays
+    """float64 positions (Å), momenta (ASE units) and cell (Å)."""
+    state: dict[str, Any]
+    """JSON-able rest: random-number state, thermostat, bookkeeping."""
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, then drop all but the last two."""
+    payload = io.BytesIO()
+    head = np.frombuffer(json.dumps([checkpoint.step, checkpoint.state]).encode(), dtype=np.uint8)
+    np.savez(payload, allow_pickle=False, head=head, **checkpoint.arrays)
+    data = payload.getvalue()
+    with whole_file(folder / f"checkpoint-{checkpoint.step:012d}.bin") as temporary:
+        temporary.write_bytes(_MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+    for old in sorted(folder.glob("checkpoint-*.bin"))[:-_KEPT]:
+        old.unlink()
+
+
+def latest(folder: Path) -> Checkpoint | None:
+    """The newest sound checkpoint, or None where there is none at all.
+
+    A damaged newest one gives way to the one before, with a warning. Raises HalmdError when all are
+    damaged.
+    """
+    files = sorted(folder.glob("checkpoint-*.bin"), reverse=True)
+    for path in files:
+        try:
+            return _load(path)
+        except ValueError as error:
+            warnings.warn(f"{path}: {error}; taking the checkpoint before it", stacklevel=2)
+    if files:
+        raise HalmdError(f"{folder}: every checkpoint is damaged; delete the folder to start again")
+    return None
+
+
+def _load(path: Path) -> Checkpoint:
+    content = path.read_bytes()
+    first, _, data = content.partition(b"\n")
+    if not first.startswith(_MAGIC):
+        raise ValueError("not a checkpoint of this version")
+    if hashlib.sha256(data).hexdigest().encode() != first.removeprefix(_MAGIC):
+        raise ValueError("damaged or truncated checkpoint")
+    with np.load(io.BytesIO(data)) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "head"}
+        step, state = json.loads(archive["head"].tobytes())
+    return Checkpoint(step, arrays, state)
+
+
+def save_segment(folder: Path, end_step: int, columns: Arrays) -> None:
+    """Write the frames that led to `end_step`."""
+    with whole_file(folder / f"segment-{end_step:012d}.npz") as temporary:
+        np.savez(temporary, allow_pickle=False, **columns)
+
+
+def load_segments(folder: Path, up_to_step: int) -> Arrays:
+    """All frames up to a step, concatenated; raises HalmdError when one is damaged."""
+    parts: list[Arrays] = []
+    for path in sorted(folder.glob("segment-*.npz")):
+        if int(path.stem.split("-")[1]) > up_to_step:
+            continue
+        try:
+            with np.load(path) as archive:
+                parts.append({name: archive[name] for name in archive.files})
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise HalmdError(f"{path}: damaged ({error}); delete {folder} to start again") from None
+    if not parts:
+        raise HalmdError(f"{folder}: no frames; delete the folder to start again")
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Hold a run's folder; raises HalmdError when another process holds it.
+
+    The lock goes with the process, however it ends, so a killed run leaves none behind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HalmdError(f"{folder}: another process is running this very run") from None
+        yield

@@ -1,0 +1,349 @@
+"""`halmd dynamics`: checkpointed NVT production that continues bit for bit after any kill.
+
+Work proceeds in intervals of `checkpoint_interval_ps`. At the end of each, the frames and then the
+state are written whole, and the neighbour list is forgotten, in uninterrupted runs too: otherwise a
+resumed run would sum forces in another order and part from the uninterrupted one.
+"""
+
+import math
+import platform
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ase
+import numpy as np
+from ase import Atoms
+from ase.md.bussi import Bussi
+from numpy.typing import NDArray
+
+from halmd.config import DynamicsSettings
+from halmd.dynamics import checkpoint as saved
+from halmd.dynamics.engines.ase import (
+    degrees_of_freedom,
+    nvt,
+    restore_thermostat,
+    temperature_K,
+    thermostat_state,
+)
+from halmd.dynamics.progress import Progress
+from halmd.dynamics.stability import (
+    closest_contact,
+    contact_limits_A,
+    framework_displacement_A2,
+    framework_growth,
+    temperature_off,
+    temperature_runaway,
+)
+from halmd.errors import HalmdError, OutOfTimeError
+from halmd.files import fingerprint, write_json
+from halmd.potentials.evaluators import Loaded
+from halmd.trajectory import Trajectory, write_trajectory
+
+COLUMNS = ("temperature", "potential_energy", "kinetic_energy", "conserved_energy")
+
+
+def run_dynamics(
+    atoms: Atoms,
+    loaded: Loaded,
+    settings: DynamicsSettings,
+    *,
+    target_K: float,
+    seed: int,
+    scratch: Path,
+    trajectory: Path,
+    record: Path,
+    mobile: str = "Li",
+    max_minutes: float = math.inf,
+    show_progress: bool = True,
+) -> dict[str, Any]:
+    """Run or continue production; writes `trajectory` (H5MD) and `record` (run.json), returns it.
+
+    `atoms` carries the momenta to start from. Checkpoints live in a folder of `scratch` named by a
+    fingerprint of all that changes the trajectory; the length is not part of it, so a longer
+    `production_ps` continues a shorter run. A guard that trips ends the run with a verdict, not an
+    exception. Raises OutOfTimeError when SIGTERM, SIGUSR1 or `max_minutes` asked for a stop, and
+    HalmdError for damaged checkpoints or a run that another process holds.
+    """
+    if atoms.get_kinetic_energy() < 1e-9:
+        raise HalmdError("the structure has no velocities; make it with `halmd equilibrate`")
+    settled = atoms.info.get("equilibration_verdict", "ok")
+    folder = scratch / f"production-{_fingerprint(atoms, loaded, settings, target_K, seed)}"
+    with saved.owned(folder), _stop_signals() as stop:
+        run = _Run(atoms, loaded, settings, target_K, seed, folder, mobile)
+        run.resume()
+        if settled != "ok":
+            run.verdict = settled
+        deadline = time.monotonic() + 60 * max_minutes
+        progress = Progress(
+            f"NVT {target_K:g} K", settings.production_ps, run.time_ps, shown=show_progress
+        )
+        while run.verdict == "ok" and run.step < run.total_steps:
+            if stop or time.monotonic() > deadline:
+                raise OutOfTimeError(
+                    f"stopped at {run.time_ps:.1f} of {settings.production_ps:g} ps; "
+                    "run again to continue"
+                )
+            run.interval()
+            progress.update(min(run.time_ps, settings.production_ps), run.last_temperature_K)
+        return run.finish(trajectory, record)
+
+
+class _Run:
+    """One production run: its atoms, its thermostat and its folder."""
+
+    def __init__(
+        self,
+        atoms: Atoms,
+        loaded: Loaded,
+        settings: DynamicsSettings,
+        target_K: float,
+        seed: int,
+        folder: Path,
+        mobile: str,
+    ) -> None:
+        self.loaded, self.settings, self.folder = loaded, settings, folder
+        self.target_K, self.seed = target_K, seed
+        self.frame_steps = round(settings.frame_interval_fs / settings.timestep_fs)
+        self.frames = round(settings.checkpoint_interval_ps * 1000 / settings.frame_interval_fs)
+        interval_steps = self.frame_steps * self.frames
+        wanted_steps = settings.production_ps * 1000 / settings.timestep_fs
+        self.total_steps = math.ceil(wanted_steps / interval_steps - 1e-9) * interval_steps
+        self.wanted_frames = math.floor(wanted_steps / self.frame_steps + 1e-9) + 1
+        self.atoms = atoms.copy()
+        self.atoms.calc = loaded.calculator
+        self.dynamics: Bussi = nvt(self.atoms, settings, target_K, np.random.default_rng(seed))
+        self.limits_A = contact_limits_A(tuple(atoms.get_chemical_symbols()))
+        self.framework = np.array(atoms.get_chemical_symbols()) != mobile
+        self.step = 0
+        self.verdict = "ok"
+        self.reason: dict[str, Any] = {}
+        self.wall_s = 0.0
+        self.starts = 1
+        self.last_temperature_K = target_K
+        self.heat_K: list[float] = []
+        self.displacement_A2: list[float] = []
+        self.reference_A = self.atoms.get_positions()
+
+    @property
+    def time_ps(self) -> float:
+        """Time reached, in ps."""
+        return self.step * self.settings.timestep_fs / 1000
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint, or make the first one."""
+        found = saved.latest(self.folder)
+        if found is None:
+            self.loaded.fresh_neighbours()
+            saved.save_segment(self.folder, 0, self._remember([self._frame()]))
+            self._save()
+            return
+        frames = saved.load_segments(self.folder, found.step)
+        self.heat_K = frames["temperature"].tolist()
+        self.displacement_A2 = self._displacement(frames["positions_A"]).tolist()
+        self.step = found.step
+        self.atoms.set_cell(found.arrays["cell_A"])
+        self.atoms.set_positions(found.arrays["positions_A"])
+        self.atoms.set_momenta(found.arrays["momenta"])
+        restore_thermostat(self.dynamics, found.state["thermostat"])
+        self.verdict, self.reason = found.state["verdict"], found.state["reason"]
+        self.wall_s, self.starts = found.state["wall_s"], found.state["starts"] + 1
+        self.loaded.fresh_neighbours()
+
+    def interval(self) -> None:
+        """Run to the next checkpoint; on a tripped guard, up to the frame that tripped it."""
+        begun = time.perf_counter()
+        rows: list[dict[str, Any]] = []
+        for _ in range(self.frames):
+            self.dynamics.run(self.frame_steps)
+            self.step += self.frame_steps
+            if not self._sound():
+                break
+            rows.append(self._frame())
+        if rows:
+            saved.save_segment(self.folder, self.step, self._remember(rows))
+            self.last_temperature_K = float(np.mean(self.heat_K[-len(rows) :]))
+        if self.verdict == "ok":
+            self._judge()
+        self.wall_s += time.perf_counter() - begun
+        self.loaded.fresh_neighbours()
+        self._save()
+
+    def _sound(self) -> bool:
+        """Check the present frame; sets a verdict when it cannot be believed."""
+        finite = (
+            np.isfinite(self.atoms.positions).all() and np.isfinite(self.atoms.get_forces()).all()
+        )
+        if not finite:
+            self.verdict, self.reason = "nan_forces", {"at_ps": self.time_ps}
+            return False
+        contact = closest_contact(self.atoms.positions, np.array(self.atoms.cell), self.limits_A)
+        if contact:
+            distance, i, j = contact
+            symbols = self.atoms.get_chemical_symbols()
+            self.verdict = "atoms_too_close"
+            self.reason = {
+                "at_ps": self.time_ps,
+                "pair": f"{symbols[i]}-{symbols[j]}",
+                "distance_A": distance,
+            }
+            return False
+        return True
+
+    def _judge(self) -> None:
+        """Look at the run so far: heat and framework."""
+        interval_ps = self.settings.frame_interval_fs / 1000
+        free = degrees_of_freedom(self.atoms)
+        relaxation = self.settings.thermostat_time_ps
+        heat = np.array(self.heat_K)
+        if temperature_runaway(heat, interval_ps, self.target_K, free, relaxation):
+            self.verdict = "temperature_runaway"
+            self.reason = {"at_ps": self.time_ps, "mean_temperature_K": float(heat[-200:].mean())}
+            return
+        growth = framework_growth(np.array(self.displacement_A2), interval_ps)
+        if growth["unstable"]:
+            self.verdict, self.reason = "framework_unstable", {"at_ps": self.time_ps} | growth
+
+    def _remember(self, rows: list[dict[str, Any]]) -> saved.Arrays:
+        """Columns of new frames; keeps what the guards look at."""
+        columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        self.heat_K += columns["temperature"].tolist()
+        self.displacement_A2 += self._displacement(columns["positions_A"]).tolist()
+        return columns
+
+    def _displacement(self, positions_A: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Mean-square displacement of the framework since the start, in Å²."""
+        frames = np.concatenate([self.reference_A[None], positions_A])
+        masses = self.atoms.get_masses()
+        return framework_displacement_A2(frames, masses, self.framework)[1:]
+
+    def _frame(self) -> dict[str, Any]:
+        potential = float(self.atoms.get_potential_energy())
+        kinetic = float(self.atoms.get_kinetic_energy())
+        return {
+            "positions_A": self.atoms.get_positions().astype(np.float32),
+            "temperature": temperature_K(self.atoms),
+            "potential_energy": potential,
+            "kinetic_energy": kinetic,
+            "conserved_energy": potential + kinetic - float(self.dynamics.transferred_energy),
+        }
+
+    def _save(self) -> None:
+        saved.save(
+            self.folder,
+            saved.Checkpoint(
+                self.step,
+                {
+                    "cell_A": np.array(self.atoms.cell),
+                    "positions_A": self.atoms.get_positions(),
+                    "momenta": self.atoms.get_momenta(),
+                },
+                {
+                    "thermostat": thermostat_state(self.dynamics),
+                    "verdict": self.verdict,
+                    "reason": self.reason,
+                    "wall_s": self.wall_s,
+                    "starts": self.starts,
+                },
+            ),
+        )
+
+    def finish(self, trajectory: Path, record: Path) -> dict[str, Any]:
+        """Write trajectory and record of the length asked for."""
+        columns = saved.load_segments(self.folder, self.step)
+        columns = {name: values[: self.wanted_frames] for name, values in columns.items()}
+        interval_ps = self.settings.frame_interval_fs / 1000
+        time_ps = (np.arange(len(columns["temperature"])) * interval_ps).astype(np.float64)
+        summary = self._summary(columns, time_ps)
+        write_trajectory(
+            trajectory,
+            Trajectory(
+                columns["positions_A"],
+                np.array(self.atoms.cell),
+                tuple(self.atoms.get_chemical_symbols()),
+                time_ps,
+                {name: columns[name] for name in COLUMNS},
+            ),
+            summary,
+        )
+        write_json(record, summary)
+        return summary
+
+    def _summary(self, columns: saved.Arrays, time_ps: NDArray[np.float64]) -> dict[str, Any]:
+        heat, settings = columns["temperature"], self.settings
+        interval_ps = settings.frame_interval_fs / 1000
+        free = degrees_of_freedom(self.atoms)
+        drift = 0.0
+        if len(time_ps) > 2:
+            per_atom = columns["conserved_energy"] / len(self.atoms)
+            drift = float(np.polyfit(time_ps, per_atom, 1)[0])
+        steps_per_s = self.step / self.wall_s if self.wall_s else 0.0
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "temperature_K": self.target_K,
+            "mean_temperature_K": float(heat.mean()),
+            "temperature_off_standard_errors": temperature_off(
+                heat, interval_ps, self.target_K, free, settings.thermostat_time_ps
+            ),
+            "length_ps": float(time_ps[-1]),
+            "frames": len(time_ps),
+            "atoms": len(self.atoms),
+            "formula": str(self.atoms.info.get("formula", self.atoms.get_chemical_formula())),
+            "volume_A3": float(self.atoms.get_volume()),
+            "energy_drift_meV_per_atom_per_ps": 1000 * drift,
+            "framework": framework_growth(self._displacement(columns["positions_A"]), interval_ps),
+            "seed": self.seed,
+            "engine": settings.engine,
+            "settings": settings.model_dump(exclude={"temperatures_K", "replicas"}),
+            "potential": self.loaded.provenance,
+            "device": f"CPU, {platform.machine()}",
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "ase": ase.__version__,
+            "numpy": np.__version__,
+            "steps_per_s": steps_per_s,
+            "ns_per_day": steps_per_s * settings.timestep_fs * 1e-6 * 86400,
+            "wall_s": self.wall_s,
+            "starts": self.starts,
+        }
+
+
+def _fingerprint(
+    atoms: Atoms, loaded: Loaded, settings: DynamicsSettings, target_K: float, seed: int
+) -> str:
+    """Changes with everything that changes the trajectory, and not with its length."""
+    own = ("engine", "timestep_fs", "frame_interval_fs", "checkpoint_interval_ps")
+    return fingerprint(
+        {
+            "numbers": atoms.numbers.tolist(),
+            "cell_A": np.array(atoms.cell).tolist(),
+            "positions_A": atoms.positions.tolist(),
+            "momenta": atoms.get_momenta().tolist(),
+            "potential": [
+                loaded.provenance[key] for key in ("name", "kind", "sha256", "evaluator")
+            ],
+            "settings": {key: getattr(settings, key) for key in own},
+            "thermostat_time_ps": settings.thermostat_time_ps,
+            "temperature_K": target_K,
+            "seed": seed,
+        }
+    )
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGUSR1 instead of dying; the run stops at its next checkpoint."""
+    caught: list[int] = []
+    signals = (signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in signals}
+    for number in signals:
+        signal.signal(number, lambda received, _: caught.append(received))
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,78 @@
+"""ASE's integrators, set up for crystals whose centre of mass is at rest.
+
+Production: Bussi stochastic velocity rescaling (J. Chem. Phys. 126, 014101, 2007), a global
+thermostat, which does not slow diffusion as local friction does. Equilibration: isotropic
+Martyna-Tobias-Klein NPT (J. Chem. Phys. 101, 4177, 1994).
+"""
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+from ase.md.bussi import Bussi
+from ase.md.nose_hoover_chain import IsotropicMTKNPT
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+
+from halmd.config import DynamicsSettings
+
+
+def degrees_of_freedom(atoms: Atoms) -> int:
+    """Three per atom, less the resting centre of mass."""
+    return 3 * len(atoms) - 3
+
+
+def temperature_K(atoms: Atoms) -> float:
+    """Kinetic temperature in K, with the centre of mass at rest."""
+    return float(2 * atoms.get_kinetic_energy() / (units.kB * degrees_of_freedom(atoms)))
+
+
+def start_velocities(atoms: Atoms, target_K: float, rng: np.random.Generator) -> None:
+    """Maxwell-Boltzmann velocities with the centre of mass at rest."""
+    MaxwellBoltzmannDistribution(atoms, temperature_K=target_K, rng=rng)
+    Stationary(atoms, preserve_temperature=False)
+
+
+def nvt(
+    atoms: Atoms, settings: DynamicsSettings, target_K: float, rng: np.random.Generator
+) -> Bussi:
+    """Bussi dynamics that counts the degrees of freedom without the centre of mass."""
+    dynamics = Bussi(
+        atoms,
+        settings.timestep_fs * units.fs,
+        temperature_K=target_K,
+        taut=settings.thermostat_time_ps * 1000 * units.fs,
+        rng=rng,
+    )
+    dynamics.ndof = degrees_of_freedom(atoms)
+    dynamics.target_kinetic_energy = 0.5 * target_K * units.kB * dynamics.ndof
+    return dynamics
+
+
+def npt(atoms: Atoms, settings: DynamicsSettings, target_K: float) -> IsotropicMTKNPT:
+    """MTK dynamics at the pressure of the settings.
+
+    ASE's chain counts the three degrees of freedom of the resting centre of mass; the target is
+    lowered by as much, so that the other degrees of freedom have the temperature asked for.
+    """
+    return IsotropicMTKNPT(
+        atoms,
+        settings.timestep_fs * units.fs,
+        temperature_K=target_K * degrees_of_freedom(atoms) / (3 * len(atoms)),
+        pressure_au=settings.pressure_GPa * units.GPa,
+        tdamp=100 * settings.timestep_fs * units.fs,
+        pdamp=settings.barostat_time_ps * 1000 * units.fs,
+    )
+
+
+def thermostat_state(dynamics: Bussi) -> dict[str, Any]:
+    """What a restart needs beyond positions and momenta, JSON-able."""
+    return {
+        "random": dynamics.rng.bit_generator.state,
+        "transferred_energy_eV": float(dynamics.transferred_energy),
+    }
+
+
+def restore_thermostat(dynamics: Bussi, state: dict[str, Any]) -> None:
+    """Put a thermostat back where `thermostat_state` found it."""
+    dynamics.rng.bit_generator.state = state["random"]
+    dynamics.transferred_energy = state["transferred_energy_eV"]

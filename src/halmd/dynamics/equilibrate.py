@@ -1,0 +1,176 @@
+"""`halmd equilibrate`: relax the cell, find its mean at temperature, and hand on a settled start.
+
+Relaxation of cell and positions at the target pressure (the shape comes from here), then isotropic
+NPT; the cell is the relaxed shape at the mean volume of the second half. The shape is not averaged
+over NPT: in cells of a hundred atoms it fluctuates by several percent, and the mean of a few
+picoseconds is noise. A killed equilibration starts again from its beginning and, being seeded, ends
+in the same place.
+"""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms, units
+from ase.filters import FrechetCellFilter
+from ase.optimize import FIRE
+from numpy.typing import NDArray
+
+from halmd.config import DynamicsSettings
+from halmd.dynamics.engines.ase import npt, start_velocities, temperature_K
+from halmd.dynamics.progress import Progress
+from halmd.dynamics.stability import closest_contact, contact_limits_A, temperature_runaway
+from halmd.files import whole_file, write_json
+from halmd.potentials.evaluators import Loaded
+
+SAMPLE_STEPS = 10
+_RELAX_STEPS = 300
+_RELAX_FORCE_EV_PER_A = 0.05
+_BLOCKS = 8
+
+
+@dataclass(frozen=True)
+class Equilibrated:
+    """A settled start for production, and the record of how it was found."""
+
+    atoms: Atoms
+    record: dict[str, Any]
+
+
+def equilibrate(
+    atoms: Atoms,
+    loaded: Loaded,
+    settings: DynamicsSettings,
+    *,
+    target_K: float,
+    seed: int,
+    show_progress: bool = True,
+) -> Equilibrated:
+    """Relax and run NPT; returns atoms with momenta in the mean cell, and the npt.json record."""
+    atoms = atoms.copy()
+    atoms.calc = loaded.calculator
+    loaded.fresh_neighbours()
+    volume_given = float(atoms.get_volume())
+    relaxation = _relax(atoms, settings)
+    relaxed_cell = np.array(atoms.cell)
+    rng = np.random.default_rng(seed)
+    start_velocities(atoms, target_K, rng)
+    series = _run_npt(atoms, settings, target_K, show_progress)
+    verdict = series.pop("verdict")
+    volumes, temperatures = series["volume_A3"], series["temperature_K"]
+    half = len(volumes) // 2
+    record: dict[str, Any] = {
+        "verdict": verdict,
+        "temperature_K": target_K,
+        "pressure_GPa": settings.pressure_GPa,
+        "seed": seed,
+        "atoms": len(atoms),
+        "volume_given_A3": volume_given,
+        "volume_relaxed_A3": float(abs(np.linalg.det(relaxed_cell))),
+        "relaxation": relaxation,
+        "potential": loaded.provenance,
+        "settings": settings.model_dump(exclude={"temperatures_K", "replicas", "production_ps"}),
+        "length_ps": settings.equilibration_ps,
+    }
+    if verdict == "ok":
+        mean, error = _block_mean(volumes[half:])
+        atoms.set_cell(relaxed_cell * (mean / record["volume_relaxed_A3"]) ** (1 / 3))
+        atoms.set_positions(_affine(series["last_positions"], series["last_cell"], atoms))
+        start_velocities(atoms, target_K, rng)
+        pressure, pressure_error = _block_mean(series["pressure_GPa"][half:])
+        first, second = np.array_split(volumes[half:], 2)
+        record |= {
+            "volume_A3": mean,
+            "volume_error_A3": error,
+            "volume_drift_percent": float(100 * (second.mean() / first.mean() - 1)),
+            "cell_lengths_A": atoms.cell.lengths().tolist(),
+            "cell_angles_degree": atoms.cell.angles().tolist(),
+            "mean_pressure_GPa": pressure,
+            "mean_pressure_error_GPa": pressure_error,
+            "mean_temperature_K": float(temperatures[half:].mean()),
+        }
+    atoms.calc = None
+    atoms.info |= {"temperature_K": target_K, "equilibration_verdict": verdict}
+    return Equilibrated(atoms, record)
+
+
+def write_equilibrated(result: Equilibrated, structure: Path, record: Path) -> None:
+    """Write the settled start (extxyz with momenta) and npt.json, each whole or not at all."""
+    with whole_file(structure) as temporary:
+        ase.io.write(temporary, result.atoms, format="extxyz", write_results=False)
+    write_json(record, result.record)
+
+
+def _relax(atoms: Atoms, settings: DynamicsSettings) -> dict[str, Any]:
+    pressure = settings.pressure_GPa * units.GPa
+    optimiser = FIRE(FrechetCellFilter(atoms, scalar_pressure=pressure), logfile=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        converged = bool(optimiser.run(fmax=_RELAX_FORCE_EV_PER_A, steps=_RELAX_STEPS))
+    return {
+        "converged": converged,
+        "steps": int(optimiser.nsteps),
+        "largest_force_eV_per_A": float(np.linalg.norm(atoms.get_forces(), axis=1).max()),
+        "energy_eV": float(atoms.get_potential_energy()),
+    }
+
+
+def _run_npt(
+    atoms: Atoms, settings: DynamicsSettings, target_K: float, show_progress: bool
+) -> dict[str, Any]:
+    """Sampled volume (Å³), temperature (K) and pressure (GPa), the last frame, and a verdict."""
+    dynamics = npt(atoms, settings, target_K)
+    samples = max(
+        4 * _BLOCKS, round(settings.equilibration_ps * 1000 / settings.timestep_fs / SAMPLE_STEPS)
+    )
+    interval_ps = SAMPLE_STEPS * settings.timestep_fs / 1000
+    limits = contact_limits_A(tuple(atoms.get_chemical_symbols()))
+    progress = Progress(f"NPT {target_K:g} K", samples * interval_ps, shown=show_progress)
+    rows: list[tuple[float, float, float]] = []
+    verdict = "ok"
+    start_volume = atoms.get_volume()
+    for sample in range(1, samples + 1):
+        dynamics.run(SAMPLE_STEPS)
+        if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.get_forces()).all():
+            verdict = "nan_forces"
+            break
+        stress = atoms.get_stress(voigt=False, include_ideal_gas=True)
+        rows.append((atoms.get_volume(), temperature_K(atoms), -np.trace(stress) / 3 / units.GPa))
+        if closest_contact(atoms.positions, np.array(atoms.cell), limits):
+            verdict = "atoms_too_close"
+            break
+        if not 0.5 < rows[-1][0] / start_volume < 2:
+            verdict = "cell_unstable"
+            break
+        progress.update(sample * interval_ps, rows[-1][1])
+    table = np.array(rows).reshape(-1, 3)
+    settled = table[len(table) // 2 :, 1]
+    if verdict == "ok" and temperature_runaway(
+        settled, interval_ps, target_K, 3 * len(atoms) - 3, settings.thermostat_time_ps
+    ):
+        verdict = "temperature_runaway"
+    return {
+        "verdict": verdict,
+        "volume_A3": table[:, 0],
+        "temperature_K": table[:, 1],
+        "pressure_GPa": table[:, 2],
+        "last_positions": atoms.get_positions(),
+        "last_cell": np.array(atoms.cell),
+    }
+
+
+def _affine(
+    positions_A: NDArray[np.float64], old_cell_A: NDArray[np.float64], atoms: Atoms
+) -> NDArray[np.float64]:
+    """Positions carried from one cell to that of `atoms`, fractional coordinates kept."""
+    moved: NDArray[np.float64] = positions_A @ np.linalg.inv(old_cell_A) @ np.array(atoms.cell)
+    return moved
+
+
+def _block_mean(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and its standard error from eight blocks."""
+    blocks = values[: len(values) // _BLOCKS * _BLOCKS].reshape(_BLOCKS, -1).mean(axis=1)
+    return float(values.mean()), float(blocks.std(ddof=1) / np.sqrt(_BLOCKS))

@@ -1,0 +1,150 @@
+"""Trajectories in H5MD 1.1: unwrapped positions in Å, time in ps, readable by MDAnalysis.
+
+Layout: https://nongnu.org/h5md/h5md.html. Thermodynamic columns are observables; the record of the
+run that made the file is the JSON attribute `run` of the group /parameters.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from ase.data import atomic_masses, chemical_symbols
+from numpy.typing import NDArray
+
+import halmd
+from halmd.errors import HalmdError
+from halmd.files import whole_file
+
+THERMO_UNITS = {
+    "temperature": "K",
+    "potential_energy": "eV",
+    "kinetic_energy": "eV",
+    "conserved_energy": "eV",
+}
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Positions of all atoms over time, in one fixed cell."""
+
+    positions_A: NDArray[np.float64]
+    """Unwrapped positions in Å, shape (n_frames, n_atoms, 3)."""
+    cell_A: NDArray[np.float64]
+    """Rows are the cell vectors in Å, shape (3, 3)."""
+    symbols: tuple[str, ...]
+    """Element of each atom."""
+    time_ps: NDArray[np.float64]
+    """Time of each frame in ps, increasing, shape (n_frames,)."""
+    thermo: Mapping[str, NDArray[np.float64]]
+    """Columns named as in THERMO_UNITS, shape (n_frames,); empty for foreign files."""
+
+    @property
+    def volume_A3(self) -> float:
+        """Volume of the cell in Å³."""
+        return abs(float(np.linalg.det(self.cell_A)))
+
+    @property
+    def masses_amu(self) -> NDArray[np.float64]:
+        """Mass of each atom in amu."""
+        masses: NDArray[np.float64] = atomic_masses[
+            [chemical_symbols.index(symbol) for symbol in self.symbols]
+        ]
+        return masses
+
+
+def write_trajectory(path: Path, trajectory: Trajectory, run: Mapping[str, Any]) -> None:
+    """Write an H5MD file, whole or not at all; `run` is a JSON-able record of what made it."""
+    frames = len(trajectory.time_ps)
+    steps = np.arange(frames)
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        head = file.create_group("h5md")
+        head.attrs["version"] = np.array([1, 1])
+        head.create_group("author").attrs["name"] = "halmd"
+        creator = head.create_group("creator")
+        creator.attrs["name"] = "halmd"
+        creator.attrs["version"] = halmd.__version__
+        particles = file.create_group("particles/trajectory")
+        box = particles.create_group("box")
+        box.attrs["dimension"] = 3
+        box.attrs["boundary"] = ["periodic"] * 3
+        edges = box.create_group("edges")
+        cells = np.broadcast_to(trajectory.cell_A, (frames, 3, 3))
+        _series(edges, cells.astype(np.float64), steps, trajectory.time_ps, "Angstrom")
+        position = particles.create_group("position")
+        _series(
+            position,
+            trajectory.positions_A.astype(np.float32),
+            steps,
+            trajectory.time_ps,
+            "Angstrom",
+        )
+        numbers = [chemical_symbols.index(symbol) for symbol in trajectory.symbols]
+        particles["species"] = np.array(numbers, dtype=np.int32)
+        particles["mass"] = trajectory.masses_amu
+        particles["mass"].attrs["unit"] = "u"
+        observables = file.create_group("observables")
+        for name, values in trajectory.thermo.items():
+            group = observables.create_group(name)
+            _series(group, values, steps, trajectory.time_ps, THERMO_UNITS[name])
+        file.create_group("parameters").attrs["run"] = json.dumps(dict(run))
+
+
+def _series(
+    group: Any,
+    values: NDArray[Any],
+    steps: NDArray[np.int64],
+    time_ps: NDArray[np.float64],
+    unit: str,
+) -> None:
+    chunks = (min(len(values), 256), *values.shape[1:]) if values.ndim > 1 else None
+    group.create_dataset(
+        "value", data=values, chunks=chunks, compression="gzip" if chunks else None
+    )
+    group["value"].attrs["unit"] = unit
+    group["step"] = steps
+    group["time"] = time_ps
+    group["time"].attrs["unit"] = "ps"
+
+
+def read_trajectory(path: Path) -> Trajectory:
+    """Read an H5MD file with a fixed cell, as halmd writes it.
+
+    Raises HalmdError, in one line, for a file that is missing, truncated or not H5MD, for NaN
+    positions, fewer than two frames, and a cell that changes.
+    """
+    if not path.is_file():
+        raise HalmdError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            group = next(iter(file["particles"].values()))
+            positions = np.asarray(group["position/value"], dtype=np.float64)
+            time_ps = np.asarray(group["position/time"], dtype=np.float64)
+            cells = np.asarray(group["box/edges/value"], dtype=np.float64)
+            numbers = np.asarray(group["species"])
+            thermo = {
+                name: np.asarray(file[f"observables/{name}/value"], dtype=np.float64)
+                for name in file.get("observables", {})
+                if name in THERMO_UNITS
+            }
+    except (OSError, KeyError, StopIteration, AttributeError, ValueError) as error:
+        problem = " ".join(str(error).split())[:120]
+        raise HalmdError(
+            f"{path}: not a complete H5MD trajectory, or truncated ({problem}); run the step that "
+            "makes it again"
+        ) from None
+    if len(positions) < 2:
+        raise HalmdError(f"{path}: {len(positions)} frame; a diffusivity needs a run of frames")
+    if not np.isfinite(positions).all():
+        frame = int(np.argmax(~np.isfinite(positions).all(axis=(1, 2))))
+        raise HalmdError(f"{path}: positions of frame {frame} are not numbers")
+    if np.any(np.diff(time_ps) <= 0):
+        raise HalmdError(f"{path}: time does not increase from frame to frame")
+    cells = cells.reshape(-1, 3, 3)
+    if np.abs(cells - cells[0]).max() > 1e-6:
+        raise HalmdError(f"{path}: the cell changes along the run; produce at a fixed cell")
+    symbols = tuple(chemical_symbols[int(z)] for z in numbers)
+    return Trajectory(positions, cells[0], symbols, time_ps, thermo)
