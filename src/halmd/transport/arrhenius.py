@@ -1,11 +1,12 @@
 """`halmd arrhenius`: diffusivities at several temperatures to Ea and an extrapolated conductivity.
 
-The model is ln(sigma T) = ln A - Ea / (k_B T) + (deviation of the ordering) + (scatter) + (error of the
-run). Deviations of orderings have a common standard deviation tau, shared by all temperatures of an
-ordering; scatter has omega, what the line does not describe. Both are unknown, have half-normal priors
-of 0.5 in ln units, and are integrated over on a grid, so that two orderings alone already widen the
-interval of everything that is extrapolated. For given tau and omega the posterior of (ln A, Ea) under
-a flat prior is Gaussian, and its normalisation is the weight of the grid point (restricted likelihood).
+The model is ln(sigma T) = ln A - Ea / (k_B T) + (deviation of the ordering) + (scatter) + (error
+of the run). Deviations of orderings have a common standard deviation tau, shared by all
+temperatures of an ordering; scatter has omega, what the line does not describe. Both are unknown,
+have half-normal priors of 0.5 in ln units, and are integrated over on a grid, so that two
+orderings alone already widen the interval of everything that is extrapolated. For given tau and
+omega the posterior of (ln A, Ea) under a flat prior is Gaussian, and its normalisation is the
+weight of the grid point (restricted likelihood).
 """
 
 from collections.abc import Callable

@@ -145,7 +145,7 @@ def _haven(
     if any(error is None or error > _RESOLVED for error in errors):
         return {"D_charge_cm2_per_s": None, "sigma_S_per_cm": None, "haven_ratio": None}
     ratio = tracer.D_A2_per_ps / charge.D_A2_per_ps
-    spread = float(np.hypot(*[error or 0.0 for error in errors]))
+    spread = float(np.linalg.norm([error or 0.0 for error in errors]))
     return {
         **_diffusivity("D_charge", charge),
         **_conductivity("sigma", charge, volume_A3, temperature_K, base),

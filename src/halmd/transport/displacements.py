@@ -1,4 +1,5 @@
-"""Displacements of mobile ions relative to the framework, and their mean square over all origins."""
+"""Displacements of mobile ions relative to the framework, and their mean square over all
+origins."""
 
 import numpy as np
 import scipy.fft
@@ -28,8 +29,8 @@ def relative_positions(
 def mean_square_displacement(positions_A: Floats) -> Floats:
     """Mean over all time origins and ions of the squared displacement, in Å², shape (n_frames,).
 
-    positions_A (n_frames, n_ions, 3), unwrapped. MSD(m) = S1(m) - 2 S2(m), the autocorrelation S2 by
-    FFT (Calandrini et al., Collection SFN 12, 201, 2011): O(N log N) in time, linear in memory.
+    positions_A (n_frames, n_ions, 3), unwrapped. MSD(m) = S1(m) - 2 S2(m), the autocorrelation S2
+    by FFT (Calandrini et al., Collection SFN 12, 201, 2011): O(N log N) in time, linear in memory.
     """
     n_frames, n_ions, _ = positions_A.shape
     # Large constants cancel badly in S1 - 2 S2, and displacements do not depend on the origin.

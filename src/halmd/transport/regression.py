@@ -2,14 +2,14 @@
 
 Points of an MSD over all origins are strongly correlated, and ordinary least squares gives errors
 that are far too small. As McCluskey, Coles and Morgan (J. Chem. Theory Comput. 2024,
-10.1021/acs.jctc.4c01249) do, the covariance of a random walk is used as the model; here the exact one
-for overlapping origins (Qian, Sheetz and Elson, Biophys. J. 60, 910, 1991), in which two squared
-displacements over intervals that share the length o have the covariance 2 o² s⁴ a dimension, s² being
-the variance of one frame's step.
+10.1021/acs.jctc.4c01249) do, the covariance of a random walk is used as the model; here the exact
+one for overlapping origins (Qian, Sheetz and Elson, Biophys. J. 60, 910, 1991), in which two
+squared displacements over intervals that share the length o have the covariance 2 o² s⁴ a
+dimension, s² being the variance of one frame's step.
 
-The model takes steps to be Gaussian and ions to be independent. Neither holds in a solid: jumps are
-rare, fast and slow ions exchange, and neighbours move together. `excess` measures both from segments of
-the run itself and enlarges the variance by them:
+The model takes steps to be Gaussian and ions to be independent. Neither holds in a solid: jumps
+are rare, fast and slow ions exchange, and neighbours move together. `excess` measures both from
+segments of the run itself and enlarges the variance by them:
 
     (sd_D / D)² = c [ (sd_D / D)²_walk + B ]
 
@@ -36,7 +36,8 @@ SHORTEST_START_PS = 2.0
 _LAGS = 40
 _FEWEST_SEGMENTS = 10
 _FEWEST_LONG_SEGMENTS = 3
-"""Single ions give many samples even in few segments, and slow exchange is seen only by long ones."""
+"""Single ions give many samples even in few segments, and slow exchange is seen only by long
+ones."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Estimate:
     loglog_slope: float
     """Mean slope of ln MSD against ln t in the window; one is diffusion."""
     correlation_factor: float
-    """Variance of the average over ions over that of independent ions; above one, they move together.
-    """
+    """Variance of the average over ions in units of independent ions'; above 1, they move
+    together."""
 
     def interval_A2_per_ps(self, level: float) -> tuple[float, float]:
         """Central interval of the posterior under D >= 0."""
@@ -76,8 +77,8 @@ def estimate(
 ) -> Estimate:
     """Diffusivity of ions from unwrapped positions (n_frames, n_ions, 3) in Å.
 
-    The window starts, unless given, where the slope has stopped falling (`window_start`), and ends at
-    a third of the run.
+    The window starts, unless given, where the slope has stopped falling (`window_start`), and ends
+    at a third of the run.
     """
     n_frames, n_ions, d = positions_A.shape
     msd = mean_square_displacement(positions_A)
@@ -119,7 +120,7 @@ def window_start(msd: Floats, interval_ps: float, n_ions: int, d: int, last: int
 
     The earliest lag t of at least 2 ps at which the slope of the MSD over [t, 2t] exceeds the one
     over [2t, 4t] by no more than a tenth, or by no more than the statistical error of their
-    difference. Cages and back-jumps make the slope fall before. At the latest a sixth of the window.
+    difference. Cages and back-jumps make the slope fall before. At most a sixth of the window.
     """
     n_frames = len(msd)
     lag = max(1, round(SHORTEST_START_PS / interval_ps))
