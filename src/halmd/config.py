@@ -218,7 +218,9 @@ def parse_campaign(record: dict[str, Any], *, source: str = "config") -> Campaig
 
 def _one_line(error: ValidationError) -> str:
     """The first problem of a validation, with its YAML path and the nearest right key."""
-    problem = error.errors()[0]
+    # A misspelt key is also a missing one; the misspelling is what the person did.
+    problems = sorted(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
+    problem = problems[0]
     more = error.error_count() - 1
     path = _yaml_path(problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -228,10 +230,19 @@ def _one_line(error: ValidationError) -> str:
     else:
         message = problem["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
+        if problem["type"] in ("float_parsing", "int_parsing"):
+            message = f"wants a plain number in {_unit_of(path)}"
         value = problem["input"]
         shown = f" (found {value!r})" if not isinstance(value, dict | list) else ""
         text = f"`{path}`: {message}{shown}" if path else message
     return text + (f" (and {more} more)" if more else "")
+
+
+def _unit_of(path: str) -> str:
+    """The unit that a setting's name ends in, spelt out."""
+    units = {"K": "K", "fs": "fs", "ps": "ps", "A": "Å", "GPa": "GPa", "e": "e"}
+    suffix = re.sub(r"\[\d+\]$", "", path).rsplit("_", 1)[-1]
+    return units.get(suffix, "the unit its name says")
 
 
 def _yaml_path(location: tuple[int | str, ...]) -> str:

@@ -1,1 +1,87 @@
-"""Published values to compare with."""
+"""Published conductivities to stand beside the computed ones.
+
+`measured.csv` is what a 2026 review of halide electrolytes says was measured (README.md beside it
+lists the review's faults); `computed.csv` holds published computed values.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from halmd.composition import parse_formula, reduced
+from halmd.errors import HalmdError
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published conductivity of a material."""
+
+    formula: str
+    temperature_K: float
+    sigma_S_per_cm: float
+    Ea_eV: float | None
+    method: str
+    """Synthesis of a measured sample, method of a computed value."""
+    citation: str
+    suspect: bool
+    """The source itself is in doubt; shown as such, never a target."""
+
+
+def measured(formula: str) -> list[Published]:
+    """Measured values of a crystalline material with this composition."""
+    return [
+        Published(
+            formula=row["formula"],
+            temperature_K=float(row["temperature_K"]),
+            sigma_S_per_cm=float(row["conductivity_S_per_cm"]),
+            Ea_eV=float(row["activation_energy_eV"]) if row["activation_energy_eV"] else None,
+            method=row["synthesis"],
+            citation=f"review ref. {row['ref_number']}, doi {row['ref_doi']}",
+            suspect="SUSPECT" in row["note"],
+        )
+        for row in _rows("measured.csv", formula)
+        if row["kind"] == "measured" and row["phase"] != "amorphous"
+    ]
+
+
+def computed(formula: str) -> list[Published]:
+    """Published computed values, without those that were only remembered and never checked."""
+    return [
+        Published(
+            formula=row["formula"],
+            temperature_K=float(row["temperature_K"]),
+            sigma_S_per_cm=float(row["conductivity_S_per_cm"]),
+            Ea_eV=float(row["activation_energy_eV"]) if row["activation_energy_eV"] else None,
+            method=row["method"],
+            citation=row["source"],
+            suspect="extrapolated" in row["note"],
+        )
+        for row in _rows("computed.csv", formula)
+        if row["confidence"] != "from_memory"
+    ]
+
+
+def _rows(file: str, formula: str) -> list[dict[str, str]]:
+    wanted = reduced(parse_formula(formula))
+    rows = []
+    with (FOLDER / file).open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            text = row.get("formula_reduced") or row["formula"]
+            if not text or not row["conductivity_S_per_cm"] or not row["temperature_K"]:
+                continue
+            try:
+                same = reduced(parse_formula(text)) == wanted
+            except HalmdError:
+                continue
+            # Cells of the literature deviate a little from the formula: Li15Y7Cl36 stands for
+            # Li3YCl6.
+            if same or (file == "computed.csv" and _near(text, formula)):
+                rows.append(row)
+    return rows
+
+
+def _near(first: str, second: str) -> bool:
+    a, b = (reduced(parse_formula(text)) for text in (first, second))
+    return set(a) == set(b) and all(abs(float(a[k] - b[k])) < 0.1 for k in a)

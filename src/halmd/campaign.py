@@ -1,0 +1,181 @@
+"""Where the files of a campaign are, which seeds its runs have, and what each command is told."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from halmd.composition import check_neutral, parse_formula
+from halmd.config import Campaign, DynamicsSettings, Material
+from halmd.errors import HalmdError
+from halmd.files import read_json, write_json
+from halmd.potentials.registry import find, require_elements
+from halmd.structures.prototypes import choose_prototype, load_prototype
+
+IDENTITY_FILE = "campaign.json"
+
+EQUILIBRATION = (
+    "timestep_fs",
+    "pressure_GPa",
+    "equilibration_ps",
+    "thermostat_time_ps",
+    "barostat_time_ps",
+)
+PRODUCTION = (
+    "engine",
+    "timestep_fs",
+    "production_ps",
+    "frame_interval_fs",
+    "checkpoint_interval_ps",
+    "thermostat_time_ps",
+)
+"""Settings that `halmd equilibrate` and `halmd dynamics` depend on."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a material's ordering at a temperature, and a replica."""
+
+    material: str
+    ordering: str
+    temperature_K: float
+    replica: int
+
+    @property
+    def folder(self) -> str:
+        """Path below results/ and work/."""
+        temperature = temperature_name(self.temperature_K)
+        return f"{self.material}/{self.ordering}/{temperature}/r{self.replica}"
+
+
+def temperature_name(temperature_K: float) -> str:
+    """500.0 becomes 500K, 512.5 becomes 512.5K."""
+    return f"{temperature_K:g}K"
+
+
+def runs(campaign: Campaign, material: Material) -> list[Run]:
+    """All runs of a material."""
+    return [
+        Run(material.folder, f"{ordering:02d}", temperature, replica)
+        for ordering in range(campaign.structure.n_orderings)
+        for temperature in campaign.dynamics.temperatures_K
+        for replica in range(campaign.dynamics.replicas)
+    ]
+
+
+def material_named(campaign: Campaign, folder: str) -> Material:
+    """The material whose folder has this name."""
+    return next(material for material in campaign.materials if material.folder == folder)
+
+
+def seed_of(campaign: Campaign, *parts: str) -> int:
+    """Seed of a stage of a run: a hash of the campaign's seed and the names of stage and run.
+
+    It does not depend on what else the campaign holds, so adding a material changes no other run.
+    """
+    text = "/".join((str(campaign.seed), *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def options(settings: BaseModel, names: Iterable[str] | None = None) -> str:
+    """Settings as command-line options of the same names; those left out of the config are left
+    out."""
+    values = settings.model_dump()
+    chosen = names if names is not None else values
+    words = []
+    for name in chosen:
+        value = values[name]
+        flag = "--" + name.replace("_", "-")
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        elif isinstance(value, list):
+            words += [f"{flag} {_word(entry)}" for entry in value]
+        else:
+            words.append(f"{flag} {_word(value)}")
+    return " ".join(words)
+
+
+def _word(value: Any) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def with_temperature(settings: DynamicsSettings, temperature_K: float) -> str:
+    """Production options of one run."""
+    return f"--temperature-K {_word(temperature_K)} {options(settings, PRODUCTION)}"
+
+
+def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> None:
+    """Find every mistake in materials and potential before anything is written.
+
+    Raises HalmdError for a malformed or charged formula, a composition without a prototype, and
+    elements that the potential was not trained on.
+    """
+    entry = find(campaign.potential)
+    for material in campaign.materials:
+        check_neutral(material.formula)
+        formula = parse_formula(material.formula)
+        load_prototype(material.prototype or choose_prototype(formula, structures), structures)
+        require_elements(
+            frozenset(formula),
+            entry.elements,
+            name=campaign.potential,
+            accept=campaign.accept_extrapolation,
+        )
+
+
+def identity(campaign: Campaign) -> dict[str, Any]:
+    """What may not change in a results folder: it decides every number in it."""
+    return {
+        "campaign": campaign.campaign,
+        "seed": campaign.seed,
+        "potential": campaign.potential,
+        "materials": {
+            material.folder: {"formula": material.formula, "prototype": material.prototype}
+            for material in campaign.materials
+        },
+    }
+
+
+def check_results(campaign: Campaign) -> None:
+    """Refuse a results folder that another configuration made; raises HalmdError.
+
+    New materials, temperatures, lengths and plot styles are welcome.
+    """
+    path = Path(campaign.results) / IDENTITY_FILE
+    if not path.is_file():
+        return
+    before, now = read_json(path), identity(campaign)
+    for key in ("campaign", "seed", "potential"):
+        if before.get(key) != now[key]:
+            raise HalmdError(
+                f"{campaign.results}/ was made with {key}: {before.get(key)}, and this config says "
+                f"{now[key]}; set results: to another folder, or {key}: back"
+            )
+    for folder, entry in now["materials"].items():
+        old = before.get("materials", {}).get(folder)
+        if old is not None and old != entry:
+            raise HalmdError(
+                f"{campaign.results}/{folder} was made from {_shown(old)}, and this config says "
+                f"{_shown(entry)}; give the material another name:"
+            )
+
+
+def _shown(entry: dict[str, Any]) -> str:
+    return f"{entry['formula']} ({entry['prototype'] or 'prototype chosen by formula'})"
+
+
+def claim_results(campaign: Campaign) -> None:
+    """Write down whose results folder this is; materials of earlier runs stay listed."""
+    path = Path(campaign.results) / IDENTITY_FILE
+    now = identity(campaign)
+    if path.is_file():
+        before = read_json(path)
+        now["materials"] = before.get("materials", {}) | now["materials"]
+        if all(before.get(key) == value for key, value in now.items()):
+            return
+    write_json(path, now)

@@ -1,0 +1,444 @@
+"""The `halmd` command: nothing but argument handling.
+
+Options have the names, units and defaults of config.yaml. Heavy modules are imported inside the
+commands that need them: `halmd --help` is quick, and MD processes import nothing of the rest.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from halmd.config import (
+    Campaign,
+    DiffusionSettings,
+    DynamicsSettings,
+    PlotSettings,
+    Settings,
+    StructureSettings,
+)
+from halmd.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_TIME, HalmdError, OutOfTimeError
+
+app = typer.Typer(
+    name="halmd",
+    help="From the formula of a lithium halide to its conductivity, with a true error bar.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+_STRUCTURE = StructureSettings()
+_DYNAMICS = DynamicsSettings()
+_DIFFUSION = DiffusionSettings()
+_PLOTS = PlotSettings()
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Options before the command."""
+
+
+def _settings(model: type[SettingsT], **values: Any) -> SettingsT:
+    """Settings from options; a bad value names the option."""
+    from pydantic import ValidationError
+
+    try:
+        return model(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
+        message = problem["msg"].removeprefix("Value error, ")
+        named = f"{option}: " if problem["loc"] else ""
+        raise HalmdError(f"{named}{message[0].lower()}{message[1:]}") from None
+
+
+def _structure(path: Path) -> Any:
+    """Read an extxyz structure; one line when it is missing or damaged."""
+    import ase.io
+
+    if not path.is_file():
+        raise HalmdError(f"{path}: no such file")
+    try:
+        return ase.io.read(path, format="extxyz")
+    except Exception as error:
+        # ASE's reader raises whatever a damaged file makes it stumble over.
+        problem = " ".join(str(error).split())[:120]
+        raise HalmdError(f"{path}: not a readable extxyz structure ({problem})") from None
+
+
+@app.command()
+def structure(
+    formula: Annotated[str, typer.Argument(help="For example Li3YCl6.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the orderings.")],
+    prototype: Annotated[
+        str | None, typer.Option(help="Name or CIF; by formula if left out.")
+    ] = None,
+    seed: int = 0,
+    min_length_A: Annotated[float, typer.Option("--min-length-A")] = _STRUCTURE.min_length_A,
+    max_atoms: int = _STRUCTURE.max_atoms,
+    composition_tolerance: float = _STRUCTURE.composition_tolerance,
+    n_orderings: int = _STRUCTURE.n_orderings,
+    ordering_temperature_K: Annotated[
+        float, typer.Option("--ordering-temperature-K")
+    ] = _STRUCTURE.ordering_temperature_K,
+    monte_carlo_steps: int = _STRUCTURE.monte_carlo_steps,
+) -> None:
+    """Build supercells and orderings of a material."""
+    from halmd.composition import check_neutral
+    from halmd.structures.structure import build_orderings, summary, write_orderings
+
+    settings = _settings(
+        StructureSettings,
+        min_length_A=min_length_A,
+        max_atoms=max_atoms,
+        composition_tolerance=composition_tolerance,
+        n_orderings=n_orderings,
+        ordering_temperature_K=ordering_temperature_K,
+        monte_carlo_steps=monte_carlo_steps,
+    )
+    check_neutral(formula)
+    found = build_orderings(formula, settings, seed=seed, prototype=prototype)
+    write_orderings(found, output)
+    made = summary(found)
+    typer.echo(
+        f"{formula}: {len(found.orderings)} orderings of {made['achieved_formula']}, "
+        f"{made['atoms']} atoms, from {made['prototype']} (confidence: {made['confidence']})"
+    )
+
+
+@app.command()
+def prototypes(
+    min_length_A: Annotated[float, typer.Option("--min-length-A")] = 9.5,
+    max_atoms: int = _STRUCTURE.max_atoms,
+) -> None:
+    """Build one ordering of every prototype and print the table."""
+    from rich.console import Console
+
+    from halmd.structures.table import prototype_table, render
+
+    settings = _settings(StructureSettings, min_length_A=min_length_A, max_atoms=max_atoms)
+    Console(width=max(120, Console().width)).print(render(prototype_table(settings)))
+
+
+@app.command()
+def potential(
+    name: Annotated[str, typer.Argument(help="Registry name, .model, or module:factory.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the prepared potential.")
+    ],
+    evaluator: Annotated[str, typer.Option(help="auto, native or torch.")] = "auto",
+) -> None:
+    """Prepare a potential once: fetch, convert, compile, check."""
+    from halmd.files import read_json
+    from halmd.potentials.potential import prepare_potential
+
+    _choice("--evaluator", evaluator, ("auto", "native", "torch"))
+    record = read_json(prepare_potential(name, evaluator=evaluator, folder=output))
+    typer.echo(f"{name}: ready, evaluator {record['evaluator']}")
+
+
+@app.command()
+def equilibrate(
+    ordering: Annotated[Path, typer.Argument(help="An ordering (.extxyz).")],
+    potential: Annotated[Path, typer.Option(help="potential.json of `halmd potential`.")],
+    temperature_K: Annotated[float, typer.Option("--temperature-K")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="equilibrated.extxyz")],
+    record: Annotated[Path, typer.Option(help="npt.json")],
+    seed: int = 0,
+    timestep_fs: float = _DYNAMICS.timestep_fs,
+    pressure_GPa: Annotated[float, typer.Option("--pressure-GPa")] = _DYNAMICS.pressure_GPa,
+    equilibration_ps: float = _DYNAMICS.equilibration_ps,
+    thermostat_time_ps: float = _DYNAMICS.thermostat_time_ps,
+    barostat_time_ps: float = _DYNAMICS.barostat_time_ps,
+    accept_extrapolation: bool = False,
+) -> None:
+    """Relax, run NPT, and write a settled start at the mean cell."""
+    settings = _settings(
+        DynamicsSettings,
+        temperatures_K=[temperature_K],
+        timestep_fs=timestep_fs,
+        pressure_GPa=pressure_GPa,
+        equilibration_ps=equilibration_ps,
+        thermostat_time_ps=thermostat_time_ps,
+        barostat_time_ps=barostat_time_ps,
+    )
+    atoms = _structure(ordering)
+    loaded = _load_for(atoms, potential, accept_extrapolation)
+    from halmd.dynamics.equilibrate import equilibrate as run
+    from halmd.dynamics.equilibrate import write_equilibrated
+
+    result = run(atoms, loaded, settings, target_K=temperature_K, seed=seed)
+    write_equilibrated(result, output, record)
+    typer.echo(f"{output}: {result.record['verdict']}")
+
+
+@app.command()
+def dynamics(
+    start: Annotated[Path, typer.Argument(help="equilibrated.extxyz of `halmd equilibrate`.")],
+    potential: Annotated[Path, typer.Option(help="potential.json of `halmd potential`.")],
+    temperature_K: Annotated[float, typer.Option("--temperature-K")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="trajectory.h5")],
+    record: Annotated[Path, typer.Option(help="run.json")],
+    scratch: Annotated[Path, typer.Option(help="Folder of checkpoints.")],
+    seed: int = 0,
+    engine: str = _DYNAMICS.engine,
+    timestep_fs: float = _DYNAMICS.timestep_fs,
+    production_ps: float = _DYNAMICS.production_ps,
+    frame_interval_fs: float = _DYNAMICS.frame_interval_fs,
+    checkpoint_interval_ps: float = _DYNAMICS.checkpoint_interval_ps,
+    thermostat_time_ps: float = _DYNAMICS.thermostat_time_ps,
+    mobile: str = _DIFFUSION.mobile,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop cleanly after this long.")] = None,
+    accept_extrapolation: bool = False,
+) -> None:
+    """Run or continue NVT production; exit code 75 when it ran out of time."""
+    settings = _settings(
+        DynamicsSettings,
+        engine=engine,
+        temperatures_K=[temperature_K],
+        timestep_fs=timestep_fs,
+        production_ps=production_ps,
+        frame_interval_fs=frame_interval_fs,
+        checkpoint_interval_ps=checkpoint_interval_ps,
+        thermostat_time_ps=thermostat_time_ps,
+    )
+    atoms = _structure(start)
+    loaded = _load_for(atoms, potential, accept_extrapolation)
+    from halmd.dynamics.dynamics import run_dynamics
+
+    result = run_dynamics(
+        atoms,
+        loaded,
+        settings,
+        target_K=temperature_K,
+        seed=seed,
+        scratch=scratch,
+        trajectory=output,
+        record=record,
+        mobile=mobile,
+        max_minutes=float("inf") if max_minutes is None else max_minutes,
+    )
+    typer.echo(
+        f"{output}: {result['length_ps']:g} ps, {result['ns_per_day']:.1f} ns/day, "
+        f"{result['verdict']}"
+    )
+
+
+def _load_for(atoms: Any, potential: Path, accept: bool) -> Any:
+    """Load a prepared potential and require that it knows the atoms."""
+    from halmd.potentials.evaluators import load
+    from halmd.potentials.registry import require_elements
+
+    loaded = load(potential)
+    missing = require_elements(
+        frozenset(atoms.get_chemical_symbols()),
+        loaded.elements,
+        name=loaded.provenance["name"],
+        accept=accept,
+    )
+    if missing:
+        loaded.provenance["extrapolated_elements"] = missing
+    return loaded
+
+
+@app.command()
+def diffusion(
+    trajectory: Annotated[Path, typer.Argument(help="trajectory.h5 (H5MD).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="transport.json")],
+    temperature_K: Annotated[float, typer.Option("--temperature-K")],
+    run: Annotated[Path | None, typer.Option(help="run.json, for the verdict of the run.")] = None,
+    mobile: str = _DIFFUSION.mobile,
+    charge_e: int = _DIFFUSION.charge_e,
+    fit_from_ps: float | None = None,
+    fit_to_ps: float | None = None,
+    min_jumps: float = _DIFFUSION.min_jumps,
+    jump_length_A: Annotated[float, typer.Option("--jump-length-A")] = _DIFFUSION.jump_length_A,
+) -> None:
+    """Tracer diffusivity and conductivity of one trajectory."""
+    from halmd.files import read_json, write_json
+    from halmd.trajectory import read_trajectory
+    from halmd.transport.diffusion import diffusion as analyse
+
+    settings = _settings(
+        DiffusionSettings,
+        mobile=mobile,
+        charge_e=charge_e,
+        fit_from_ps=fit_from_ps,
+        fit_to_ps=fit_to_ps,
+        min_jumps=min_jumps,
+        jump_length_A=jump_length_A,
+    )
+    verdict = read_json(run)["verdict"] if run else "ok"
+    found = analyse(
+        read_trajectory(trajectory), settings, temperature_K=temperature_K, run_verdict=verdict
+    )
+    write_json(output, found | {"trajectory": str(trajectory)})
+    D = found.get("D_tracer_cm2_per_s")
+    typer.echo(f"{output}: {found['verdict']}" + (f", D = {D:.2e} cm²/s" if D else ""))
+
+
+@app.command()
+def arrhenius(
+    transports: Annotated[list[Path], typer.Argument(help="transport.json of all runs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="arrhenius.json")],
+    extrapolate_to_K: Annotated[float, typer.Option("--extrapolate-to-K")] = 300.0,
+    n_samples: int = 20_000,
+) -> None:
+    """Activation energy and extrapolated conductivity of one material."""
+    from halmd.config import ArrheniusSettings
+    from halmd.files import write_json
+    from halmd.report.results import load_runs
+    from halmd.transport.arrhenius import arrhenius as fit
+
+    settings = _settings(ArrheniusSettings, extrapolate_to_K=extrapolate_to_K, n_samples=n_samples)
+    found = fit(load_runs(transports), settings)
+    write_json(output, found)
+    typer.echo(
+        f"{output}: "
+        + (f"Ea = {found['Ea_eV']:.3f} eV" if found["verdict"] == "ok" else found["verdict"])
+    )
+
+
+@app.command()
+def table(
+    materials: Annotated[list[Path], typer.Argument(help="Folders results/<material>.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="conductivity.csv")],
+) -> None:
+    """Write conductivity.csv and print the summary."""
+    from rich.console import Console
+
+    from halmd.report.results import load_material
+    from halmd.report.table import summary, write_table
+
+    results = [load_material(folder) for folder in materials]
+    write_table(results, output)
+    console = Console(width=max(100, Console().width))
+    for material in results:
+        for part in summary(material):
+            console.print(part, highlight=False)
+
+
+@app.command()
+def plots(
+    materials: Annotated[list[Path], typer.Argument(help="Folders results/<material>.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the figures.")],
+    formats: list[str] = _PLOTS.formats,  # type: ignore[assignment]
+    dpi: int = _PLOTS.dpi,
+    show_measured: bool = _PLOTS.show_measured,
+    show_computed: bool = _PLOTS.show_computed,
+) -> None:
+    """Draw all figures from the JSON results, without touching molecular dynamics."""
+    from halmd.report.plots import write_plots
+    from halmd.report.results import load_material
+
+    settings = _settings(
+        PlotSettings,
+        formats=formats,
+        dpi=dpi,
+        show_measured=show_measured,
+        show_computed=show_computed,
+    )
+    for path in write_plots([load_material(folder) for folder in materials], output, settings):
+        typer.echo(str(path))
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="A campaign file.")] = Path("config.yaml"),
+) -> None:
+    """Check a campaign file without writing anything."""
+    campaign = _checked(config)
+    n_runs = sum(1 for _ in _all_runs(campaign))
+    typer.echo(f"{config}: fine, {len(campaign.materials)} materials, {n_runs} runs")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="A campaign file.")] = Path("config.yaml"),
+) -> None:
+    """Check a campaign, then run it with Snakemake; further options go to Snakemake."""
+    import subprocess
+
+    from halmd.report.results import load_material
+    from halmd.report.table import summary
+
+    campaign = _checked(config)
+    command = [sys.executable, "-m", "snakemake", "--configfile", str(config), *context.args]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise typer.Exit(code)
+    if {"-n", "--dry-run", "--dryrun"} & set(context.args):
+        return
+    from rich.console import Console
+
+    console = Console(width=max(100, Console().width))
+    results = Path(campaign.results)
+    for material in campaign.materials:
+        if (results / material.folder / "arrhenius.json").is_file():
+            for part in summary(load_material(results / material.folder)):
+                console.print(part, highlight=False)
+    for extension in campaign.plots.formats:
+        path = results / "plots" / f"conductivity-temperature.{extension}"
+        if path.is_file():
+            console.print(f"plot: {path}", highlight=False)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a campaign file."""
+    from halmd.config import json_schema
+
+    typer.echo(json_schema(), nl=False)
+
+
+def _checked(config: Path) -> Campaign:
+    from halmd.campaign import check_campaign, check_results
+    from halmd.config import load_campaign
+
+    campaign = load_campaign(config)
+    check_campaign(campaign)
+    check_results(campaign)
+    return campaign
+
+
+def _all_runs(campaign: Campaign) -> Any:
+    from halmd.campaign import runs
+
+    return (run for material in campaign.materials for run in runs(campaign, material))
+
+
+def _choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise HalmdError(f"{option}: {value!r} is none of {', '.join(allowed)}")
+
+
+def _guarded(call: Callable[[], Any]) -> int:
+    """Run the app; turn the two known ways of ending early into one line and an exit code."""
+    try:
+        call()
+    except HalmdError as error:
+        print(f"halmd: error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except OutOfTimeError as error:
+        print(f"halmd: {error}", file=sys.stderr)
+        return EXIT_OUT_OF_TIME
+    return 0
+
+
+def main() -> None:
+    """Entry point of the `halmd` command."""
+    if "--debug" in sys.argv:
+        app()
+        return
+    sys.exit(_guarded(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+"""Figures from result records: Arrhenius plots and mean-square displacements.
+
+Pure functions from records to matplotlib figures; nothing here reads a trajectory.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from halmd.config import PlotSettings
+from halmd.reference import computed, measured
+from halmd.report.results import MaterialResults
+from halmd.units import KELVIN_AT_0_C
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's colours, told apart by all common kinds of colour vision."""
+
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "axes.spines.right": True,
+    "svg.hashsalt": "halmd",
+    "svg.fonttype": "path",
+    "mathtext.default": "regular",
+}
+
+_LN10 = np.log(10.0)
+_MEASURED_MARKERS = ("*", "P", "X", "h", "d")
+_COMPUTED_MARKERS = ("^", "v", "<", ">", "8")
+
+
+def subscripted(formula: str) -> str:
+    """A formula with its amounts as subscripts, in mathtext."""
+    return re.sub(r"(\d+(?:\.\d+)?(?:/\d+)?)", r"$_{\1}$", formula)
+
+
+def arrhenius_figure(results: Sequence[MaterialResults], settings: PlotSettings) -> Figure:
+    """log10(sigma T) and log10(sigma) against 1000/T, with data, fits, extrapolations,
+    literature."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11, 5.6), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for axes, times_T in ((left, True), (right, False)):
+            for number, material in enumerate(results):
+                _draw_material(axes, material, COLOURS[number % len(COLOURS)], times_T)
+            handles = _draw_literature(axes, results, settings, times_T)
+            _decorate(axes, times_T)
+            if not times_T:
+                axes.legend(
+                    handles=handles,
+                    loc="lower left",
+                    handlelength=1.6,
+                    borderaxespad=0.8,
+                )
+        left.legend(handles=_key_handles(), loc="lower left", borderaxespad=0.8)
+        figure.suptitle(
+            "Nernst-Einstein conductivity from molecular dynamics: "
+            + ", ".join(subscripted(material.formula) for material in results)
+        )
+    return figure
+
+
+def _draw_material(axes: Axes, material: MaterialResults, colour: str, times_T: bool) -> None:
+    record = material.arrhenius
+    for run in material.runs:
+        if "sigma_NE_S_per_cm" not in run or not run["sigma_NE_S_per_cm"] > 0:
+            continue
+        x = 1000 / run["temperature_K"]
+        used = run["verdict"] == "converged"
+        axes.plot(
+            x,
+            _y(run["sigma_NE_S_per_cm"], run["temperature_K"], times_T),
+            marker="o" if used else "x",
+            markersize=4,
+            color=colour,
+            alpha=0.45,
+            markerfacecolor="none",
+            linestyle="none",
+        )
+    for pooled in record["pooled"]:
+        T = pooled["temperature_K"]
+        middle = _y(pooled["sigma_NE_S_per_cm"], T, times_T)
+        low, high = (_y(end, T, times_T) for end in pooled["sigma_NE_interval68_S_per_cm"])
+        axes.errorbar(
+            1000 / T,
+            middle,
+            yerr=[[middle - low], [high - middle]],
+            marker="o",
+            markersize=6,
+            color=colour,
+            capsize=3,
+            linestyle="none",
+            zorder=4,
+        )
+    if record["verdict"] != "ok":
+        return
+    band, there = record["band"], record["extrapolation"]
+    x = np.array(band["per_1000_K"])
+    shift = 0.0 if times_T else np.log10(1000 / x)
+    coldest = 1000 / min(record["temperatures_K"])
+    line = np.array(band["ln_sigma_T_S_K_per_cm"]) / _LN10 - shift
+    inside = x <= coldest + 1e-9
+    outside = x >= coldest - 1e-9
+    axes.plot(x[inside], line[inside], color=colour, linewidth=1.5)
+    axes.plot(x[outside], line[outside], color=colour, linewidth=1.5, linestyle=(0, (4, 2.5)))
+    for level, alpha in (("95", 0.12), ("68", 0.22)):
+        low, high = (np.array(end) / _LN10 - shift for end in band[f"interval{level}"])
+        axes.fill_between(x, low, high, color=colour, alpha=alpha, linewidth=0)
+    T = there["temperature_K"]
+    middle = _y(there["sigma_NE_S_per_cm"], T, times_T)
+    low, high = (_y(end, T, times_T) for end in there["sigma_NE_interval95_S_per_cm"])
+    axes.errorbar(
+        1000 / T,
+        middle,
+        yerr=[[middle - low], [high - middle]],
+        marker="o",
+        markersize=7,
+        markerfacecolor="white",
+        color=colour,
+        capsize=4,
+        linestyle="none",
+        zorder=5,
+    )
+
+
+def _draw_literature(
+    axes: Axes, results: Sequence[MaterialResults], settings: PlotSettings, times_T: bool
+) -> list[Any]:
+    """Published values as symbols of their own; returns what the legend shows of them."""
+    handles = []
+    for number, material in enumerate(results):
+        colour = COLOURS[number % len(COLOURS)] if len(results) > 1 else "black"
+        groups = []
+        if settings.show_measured:
+            groups.append((measured(material.formula), _MEASURED_MARKERS, "measured"))
+        if settings.show_computed:
+            groups.append((computed(material.formula), _COMPUTED_MARKERS, "computed"))
+        for values, markers, kind in groups:
+            styles: dict[str, str] = {}
+            for value in values:
+                key = value.citation if kind == "measured" else value.method
+                fresh = key not in styles
+                marker = styles.setdefault(key, markers[len(styles) % len(markers)])
+                hollow = value.suspect
+                (handle,) = axes.plot(
+                    1000 / value.temperature_K,
+                    _y(value.sigma_S_per_cm, value.temperature_K, times_T),
+                    marker=marker,
+                    markersize=9 if kind == "measured" else 6,
+                    color=colour if kind == "measured" else "#777777",
+                    markerfacecolor="none" if hollow else None,
+                    linestyle="none",
+                    zorder=6,
+                )
+                if not fresh:
+                    continue
+                text = (
+                    f"{kind}: {1000 * value.sigma_S_per_cm:.3g} mS/cm at {value.temperature_K:g} K"
+                )
+                if kind == "measured":
+                    text += f"\n  {value.citation}" + (", suspect" if hollow else "")
+                else:
+                    note = ", extrapolated" if hollow else ""
+                    text = f"published: {value.method}{note}"
+                handle.set_label(text)
+                handles.append(handle)
+    return handles
+
+
+def _key_handles() -> list[Any]:
+    """What halmd's own symbols mean."""
+    colour = COLOURS[0]
+    return [
+        Line2D([], [], marker="o", color=colour, linestyle="none", label="mean of runs, 68 %"),
+        Line2D(
+            [],
+            [],
+            marker="o",
+            markersize=4,
+            markerfacecolor="none",
+            alpha=0.6,
+            color=colour,
+            linestyle="none",
+            label="single runs",
+        ),
+        Line2D(
+            [],
+            [],
+            marker="x",
+            markersize=5,
+            alpha=0.6,
+            color=colour,
+            linestyle="none",
+            label="runs left out of the fit",
+        ),
+        Line2D([], [], color=colour, label="Arrhenius fit"),
+        Line2D([], [], color=colour, linestyle=(0, (4, 2.5)), label="extrapolation"),
+        Patch(color=colour, alpha=0.25, label="68 % and 95 % of the fit"),
+        Line2D(
+            [],
+            [],
+            marker="o",
+            markerfacecolor="white",
+            color=colour,
+            linestyle="none",
+            label="extrapolated value, 95 %",
+        ),
+    ]
+
+
+def _decorate(axes: Axes, times_T: bool) -> None:
+    axes.set_xlabel("1000 / T (1/K)")
+    axes.set_ylabel(
+        r"log$_{10}$($\sigma$T / (S K cm$^{-1}$))"
+        if times_T
+        else r"log$_{10}$($\sigma$ / (S cm$^{-1}$))"
+    )
+    low, high = axes.get_ylim()
+    # Room for the legend below the data.
+    axes.set_ylim(low - 0.62 * (high - low), high)
+    top = axes.secondary_xaxis("top", functions=(_celsius, _per_1000_kelvin))
+    top.set_xlabel("temperature (°C)")
+    left, right = axes.get_xlim()
+    hottest, coldest = 1000 / left - KELVIN_AT_0_C, 1000 / right - KELVIN_AT_0_C
+    ticks = [
+        t for t in (0, 25, 50, 100, 150, 200, 300, 400, 500, 700, 1000) if coldest <= t <= hottest
+    ]
+    top.set_xticks(ticks)
+    top.minorticks_off()
+
+
+def _celsius(per_1000_kelvin: Any) -> Any:
+    return 1000 / np.maximum(per_1000_kelvin, 1e-6) - KELVIN_AT_0_C
+
+
+def _per_1000_kelvin(celsius: Any) -> Any:
+    return 1000 / np.maximum(np.asarray(celsius) + KELVIN_AT_0_C, 1e-6)
+
+
+def _y(sigma_S_per_cm: float, temperature_K: float, times_T: bool) -> float:
+    return float(np.log10(max(sigma_S_per_cm, 1e-30) * (temperature_K if times_T else 1.0)))
+
+
+def msd_figure(material: MaterialResults) -> Figure:
+    """Mean-square displacement of every run: one panel a temperature, one colour an ordering."""
+    temperatures = sorted({run["temperature_K"] for run in material.runs})
+    columns = min(4, len(temperatures))
+    rows = -(-len(temperatures) // columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.0 * columns + 0.4, 2.7 * rows + 0.6), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        orderings = sorted({run["ordering"] for run in material.runs})
+        for axes, temperature in zip(panels, temperatures, strict=False):
+            for run in material.runs:
+                if run["temperature_K"] == temperature:
+                    colour = COLOURS[orderings.index(run["ordering"]) % len(COLOURS)]
+                    _draw_msd(axes, run, colour)
+            axes.set_title(f"{temperature:g} K")
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xlabel("time (ps)")
+            axes.set_ylabel(f"MSD of {material.runs[0]['mobile']} (Å$^2$)")
+            axes.legend(loc="upper left")
+        for axes in panels[len(temperatures) :]:
+            axes.set_visible(False)
+        figure.suptitle(
+            f"{subscripted(material.formula)}: mean-square displacement; "
+            "dashed: fit, shown over its window"
+        )
+    return figure
+
+
+def _draw_msd(axes: Axes, run: dict[str, Any], colour: str) -> None:
+    curve = run["msd"]
+    time, msd, error = (np.array(curve[key]) for key in ("time_ps", "msd_A2", "error_A2"))
+    label = f"ordering {run['ordering']}"
+    label += f" r{run['replica']}" if run["replica"] != "0" else ""
+    if run["verdict"] != "converged":
+        label += f": {run['verdict'].replace('_', ' ')}"
+    axes.plot(time, msd, color=colour, linewidth=1.2, label=label)
+    axes.fill_between(
+        time, np.maximum(msd - error, 1e-3), msd + error, color=colour, alpha=0.2, linewidth=0
+    )
+    if "fit_from_ps" in run:
+        window = np.geomspace(run["fit_from_ps"], run["fit_to_ps"], 40)
+        slope_A2_per_ps = 6 * run["D_tracer_cm2_per_s"] * 1e4
+        axes.plot(
+            window,
+            run["intercept_A2"] + slope_A2_per_ps * window,
+            color="black",
+            linestyle=(0, (3, 2)),
+            linewidth=1.1,
+            zorder=3,
+        )

@@ -1,0 +1,50 @@
+"""What a results folder holds, read once for tables and figures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from halmd.errors import HalmdError
+from halmd.files import read_json
+
+
+@dataclass(frozen=True)
+class MaterialResults:
+    """All that was computed for one material."""
+
+    name: str
+    formula: str
+    arrhenius: dict[str, Any]
+    runs: list[dict[str, Any]]
+    """transport.json of each run, with ordering, replica and run.json under "run"."""
+
+
+def load_runs(files: list[Path]) -> list[dict[str, Any]]:
+    """Transport records with the ordering, replica and run they belong to.
+
+    The files are named results/<material>/<NN>/<T>K/r<R>/transport.json.
+    """
+    runs = []
+    for file in files:
+        record = read_json(file)
+        folder = file.parent
+        record["ordering"] = folder.parent.parent.name
+        record["replica"] = folder.name.removeprefix("r")
+        run_file = folder / "run.json"
+        record["run"] = read_json(run_file) if run_file.is_file() else {}
+        runs.append(record)
+    return sorted(runs, key=lambda r: (r["ordering"], r["temperature_K"], r["replica"]))
+
+
+def load_material(folder: Path) -> MaterialResults:
+    """Read results/<material>; raises HalmdError when a file is missing or damaged."""
+    orderings = read_json(folder / "orderings" / "orderings.json")
+    files = sorted(folder.glob("*/*K/r*/transport.json"))
+    if not files:
+        raise HalmdError(f"{folder}: no transport.json yet; run the diffusion step first")
+    return MaterialResults(
+        name=folder.name,
+        formula=orderings["formula"],
+        arrhenius=read_json(folder / "arrhenius.json"),
+        runs=load_runs(files),
+    )
