@@ -27,6 +27,21 @@ THERMO_UNITS = {
 }
 
 
+_LENGTHS_A = {"Angstrom": 1.0, "angstrom": 1.0, "nm": 10.0}
+_TIMES_PS = {"ps": 1.0, "fs": 1e-3, "ns": 1e3}
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    IndexError,
+    StopIteration,
+    AttributeError,
+    ValueError,
+    TypeError,
+)
+"""What h5py raises for damaged or foreign files, depending on where the damage is."""
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """Positions of all atoms over time, in one fixed cell."""
@@ -56,10 +71,15 @@ class Trajectory:
         return masses
 
 
-def write_trajectory(path: Path, trajectory: Trajectory, run: Mapping[str, Any]) -> None:
-    """Write an H5MD file, whole or not at all; `run` is a JSON-able record of what made it."""
+def write_trajectory(
+    path: Path, trajectory: Trajectory, run: Mapping[str, Any], *, steps_per_frame: int = 1
+) -> None:
+    """Write an H5MD file, whole or not at all; `run` is a JSON-able record of what made it.
+
+    Positions are stored as float32, which is 1e-6 Å for a cell of 10 Å.
+    """
     frames = len(trajectory.time_ps)
-    steps = np.arange(frames)
+    steps = np.arange(frames) * steps_per_frame
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         head = file.create_group("h5md")
         head.attrs["version"] = np.array([1, 1])
@@ -110,41 +130,66 @@ def _series(
     group["time"].attrs["unit"] = "ps"
 
 
+def _in_unit(path: Path, dataset: Any, known: Mapping[str, float]) -> NDArray[np.float64]:
+    """A dataset in halmd's unit; another program's nanometres must not pass for ångströms."""
+    unit = str(dataset.attrs.get("unit", "(none)"))
+    if unit not in known:
+        raise HalmdError(
+            f"{path}: {dataset.name} has unit {unit}; known units are {', '.join(known)}"
+        )
+    return np.asarray(dataset, dtype=np.float64) * known[unit]
+
+
 def read_trajectory(path: Path) -> Trajectory:
     """Read an H5MD file with a fixed cell, as halmd writes it.
 
-    Raises HalmdError, in one line, for a file that is missing, truncated or not H5MD, for NaN
-    positions, fewer than two frames, and a cell that changes.
+    Raises HalmdError, in one line, for a file that is missing, truncated or not H5MD, for columns
+    that do not fit together, unknown units, NaN positions, fewer than two frames, and a cell that
+    changes.
     """
     if not path.is_file():
         raise HalmdError(f"{path}: no such file")
     try:
         with h5py.File(path, "r") as file:
             group = next(iter(file["particles"].values()))
-            positions = np.asarray(group["position/value"], dtype=np.float64)
-            time_ps = np.asarray(group["position/time"], dtype=np.float64)
-            cells = np.asarray(group["box/edges/value"], dtype=np.float64)
-            numbers = np.asarray(group["species"])
+            positions = _in_unit(path, group["position/value"], _LENGTHS_A)
+            time_ps = _in_unit(path, group["position/time"], _TIMES_PS)
+            edges = group["box/edges"]
+            edges = edges["value"] if isinstance(edges, h5py.Group) else edges
+            cells = _in_unit(path, edges, _LENGTHS_A)
+            symbols = tuple(chemical_symbols[int(number)] for number in group["species"])
             thermo = {
                 name: np.asarray(file[f"observables/{name}/value"], dtype=np.float64)
                 for name in file.get("observables", {})
                 if name in THERMO_UNITS
             }
-    except (OSError, KeyError, StopIteration, AttributeError, ValueError) as error:
-        problem = " ".join(str(error).split())[:120]
+    except _UNREADABLE as error:
+        problem = " ".join(str(error).split())[:120] or "no particles"
         raise HalmdError(
             f"{path}: not a complete H5MD trajectory, or truncated ({problem}); run the step that "
             "makes it again"
         ) from None
+    if time_ps.ndim == 0:
+        # H5MD may store the interval alone.
+        time_ps = np.arange(len(positions)) * time_ps
+    if positions.shape != (len(time_ps), len(symbols), 3):
+        raise HalmdError(
+            f"{path}: positions of shape {positions.shape} do not fit {len(time_ps)} times and "
+            f"{len(symbols)} atoms; run the step that makes it again"
+        )
     if len(positions) < 2:
         raise HalmdError(f"{path}: {len(positions)} frame; a diffusivity needs a run of frames")
     if not np.isfinite(positions).all():
         frame = int(np.argmax(~np.isfinite(positions).all(axis=(1, 2))))
         raise HalmdError(f"{path}: positions of frame {frame} are not numbers")
-    if np.any(np.diff(time_ps) <= 0):
+    # Written so that NaN fails.
+    if not np.all(np.diff(time_ps) > 0):
         raise HalmdError(f"{path}: time does not increase from frame to frame")
+    if cells.ndim not in (2, 3) or cells.shape[-2:] != (3, 3) or not cells.size:
+        raise HalmdError(f"{path}: box edges of shape {cells.shape}; expected 3x3 cell vectors")
     cells = cells.reshape(-1, 3, 3)
-    if np.abs(cells - cells[0]).max() > 1e-6:
+    if not abs(float(np.linalg.det(cells[0]))) > 0:
+        raise HalmdError(f"{path}: the cell has no volume")
+    if not np.abs(cells - cells[0]).max() <= 1e-6:
         raise HalmdError(f"{path}: the cell changes along the run; produce at a fixed cell")
-    symbols = tuple(chemical_symbols[int(z)] for z in numbers)
     return Trajectory(positions, cells[0], symbols, time_ps, thermo)

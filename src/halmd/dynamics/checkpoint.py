@@ -9,6 +9,8 @@ import hashlib
 import io
 import json
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from halmd.files import whole_file
 
 _MAGIC = b"HALMD-CHECKPOINT 1 "
 _KEPT = 2
+
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -54,7 +58,7 @@ def latest(folder: Path) -> Checkpoint | None:
     """The newest sound checkpoint, or None where there is none at all.
 
     A damaged newest one gives way to the one before, with a warning. Raises HalmdError when all are
-    damaged.
+    damaged or of another version.
     """
     files = sorted(folder.glob("checkpoint-*.bin"), reverse=True)
     for path in files:
@@ -86,8 +90,12 @@ def save_segment(folder: Path, end_step: int, columns: Arrays) -> None:
         np.savez(temporary, allow_pickle=False, **columns)
 
 
-def load_segments(folder: Path, up_to_step: int) -> Arrays:
-    """All frames up to a step, concatenated; raises HalmdError when one is damaged."""
+def load_segments(folder: Path, up_to_step: int, n_frames: int) -> Arrays:
+    """All frames up to a step, concatenated.
+
+    Raises HalmdError when a segment is damaged, or when there are not `n_frames` in all: a missing
+    segment would leave a hole in time that no later step could see.
+    """
     parts: list[Arrays] = []
     for path in sorted(folder.glob("segment-*.npz")):
         if int(path.stem.split("-")[1]) > up_to_step:
@@ -95,10 +103,13 @@ def load_segments(folder: Path, up_to_step: int) -> Arrays:
         try:
             with np.load(path) as archive:
                 parts.append({name: archive[name] for name in archive.files})
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except _UNREADABLE as error:
             raise HalmdError(f"{path}: damaged ({error}); delete {folder} to start again") from None
-    if not parts:
-        raise HalmdError(f"{folder}: no frames; delete the folder to start again")
+    found = sum(len(next(iter(part.values()))) for part in parts)
+    if not parts or found != n_frames:
+        raise HalmdError(
+            f"{folder}: {found} frames found, {n_frames} expected; delete the folder to start again"
+        )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -113,5 +124,10 @@ def owned(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise HalmdError(f"{folder}: another process is running this very run") from None
+            raise HalmdError(
+                f"{folder}: another process is running this very run; wait for it, or stop it first"
+            ) from None
+        # Halves of files that a killed process was writing.
+        for leftover in (*folder.glob(".checkpoint-*"), *folder.glob(".segment-*")):
+            leftover.unlink()
         yield

@@ -8,6 +8,7 @@ resumed run would sum forces in another order and part from the uninterrupted on
 import math
 import platform
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from halmd.config import DynamicsSettings
 from halmd.dynamics import checkpoint as saved
 from halmd.dynamics.engines.ase import (
     degrees_of_freedom,
+    hold_centre_of_mass,
     nvt,
     restore_thermostat,
     temperature_K,
@@ -35,6 +37,7 @@ from halmd.dynamics.stability import (
     contact_limits_A,
     framework_displacement_A2,
     framework_growth,
+    temperature_error_K,
     temperature_off,
     temperature_runaway,
 )
@@ -65,7 +68,8 @@ def run_dynamics(
     `atoms` carries the momenta to start from. Checkpoints live in a folder of `scratch` named by a
     fingerprint of all that changes the trajectory; the length is not part of it, so a longer
     `production_ps` continues a shorter run. A guard that trips ends the run with a verdict, not an
-    exception. Raises OutOfTimeError when SIGTERM, SIGUSR1 or `max_minutes` asked for a stop, and
+    exception. Raises OutOfTimeError when SIGTERM, SIGUSR1 or `max_minutes` asked for a stop (each
+    start reaches at least one checkpoint, so that short allowances still get there in the end), and
     HalmdError for damaged checkpoints or a run that another process holds.
     """
     if atoms.get_kinetic_energy() < 1e-9:
@@ -77,17 +81,19 @@ def run_dynamics(
         run.resume()
         if settled != "ok":
             run.verdict = settled
-        deadline = time.monotonic() + 60 * max_minutes
+        deadline, longest_s = time.monotonic() + 60 * max_minutes, 0.0
         progress = Progress(
             f"NVT {target_K:g} K", settings.production_ps, run.time_ps, shown=show_progress
         )
         while run.verdict == "ok" and run.step < run.total_steps:
-            if stop or time.monotonic() > deadline:
+            if stop or (longest_s and time.monotonic() + longest_s > deadline):
                 raise OutOfTimeError(
                     f"stopped at {run.time_ps:.1f} of {settings.production_ps:g} ps; "
                     "run again to continue"
                 )
+            begun = time.monotonic()
             run.interval()
+            longest_s = max(longest_s, time.monotonic() - begun)
             progress.update(min(run.time_ps, settings.production_ps), run.last_temperature_K)
         return run.finish(trajectory, record)
 
@@ -137,11 +143,12 @@ class _Run:
         """Take up the newest checkpoint, or make the first one."""
         found = saved.latest(self.folder)
         if found is None:
+            hold_centre_of_mass(self.atoms)
             self.loaded.fresh_neighbours()
             saved.save_segment(self.folder, 0, self._remember([self._frame()]))
             self._save()
             return
-        frames = saved.load_segments(self.folder, found.step)
+        frames = saved.load_segments(self.folder, found.step, found.state["frames"])
         self.heat_K = frames["temperature"].tolist()
         self.displacement_A2 = self._displacement(frames["positions_A"]).tolist()
         self.step = found.step
@@ -158,7 +165,7 @@ class _Run:
         begun = time.perf_counter()
         rows: list[dict[str, Any]] = []
         for _ in range(self.frames):
-            self.dynamics.run(self.frame_steps)
+            self._advance()
             self.step += self.frame_steps
             if not self._sound():
                 break
@@ -171,6 +178,15 @@ class _Run:
         self.wall_s += time.perf_counter() - begun
         self.loaded.fresh_neighbours()
         self._save()
+
+    def _advance(self) -> None:
+        """Run to the next frame."""
+        try:
+            self.dynamics.run(self.frame_steps)
+        except Exception:
+            # Some calculators refuse positions that are not numbers: the guard's business.
+            if np.isfinite(self.atoms.positions).all():
+                raise
 
     def _sound(self) -> bool:
         """Check the present frame; sets a verdict when it cannot be believed."""
@@ -243,6 +259,7 @@ class _Run:
                 },
                 {
                     "thermostat": thermostat_state(self.dynamics),
+                    "frames": len(self.heat_K),
                     "verdict": self.verdict,
                     "reason": self.reason,
                     "wall_s": self.wall_s,
@@ -253,7 +270,10 @@ class _Run:
 
     def finish(self, trajectory: Path, record: Path) -> dict[str, Any]:
         """Write trajectory and record of the length asked for."""
-        columns = saved.load_segments(self.folder, self.step)
+        if self.reason.get("at_ps", 0.0) > self.settings.production_ps:
+            # A longer run went wrong later than this one ends.
+            self.verdict, self.reason = "ok", {}
+        columns = saved.load_segments(self.folder, self.step, len(self.heat_K))
         columns = {name: values[: self.wanted_frames] for name, values in columns.items()}
         interval_ps = self.settings.frame_interval_fs / 1000
         time_ps = (np.arange(len(columns["temperature"])) * interval_ps).astype(np.float64)
@@ -268,6 +288,7 @@ class _Run:
                 {name: columns[name] for name in COLUMNS},
             ),
             summary,
+            steps_per_frame=self.frame_steps,
         )
         write_json(record, summary)
         return summary
@@ -286,6 +307,9 @@ class _Run:
             "reason": self.reason,
             "temperature_K": self.target_K,
             "mean_temperature_K": float(heat.mean()),
+            "mean_temperature_error_K": temperature_error_K(
+                len(heat) * interval_ps, self.target_K, free, settings.thermostat_time_ps
+            ),
             "temperature_off_standard_errors": temperature_off(
                 heat, interval_ps, self.target_K, free, settings.thermostat_time_ps
             ),
@@ -338,6 +362,10 @@ def _fingerprint(
 def _stop_signals() -> Iterator[list[int]]:
     """Collect SIGTERM and SIGUSR1 instead of dying; the run stops at its next checkpoint."""
     caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        # Python lets only the main thread handle signals.
+        yield caught
+        return
     signals = (signal.SIGTERM, signal.SIGUSR1)
     before = {number: signal.getsignal(number) for number in signals}
     for number in signals:

@@ -8,6 +8,8 @@ in the same place.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from halmd.config import DynamicsSettings
 from halmd.dynamics.engines.ase import npt, start_velocities, temperature_K
 from halmd.dynamics.progress import Progress
 from halmd.dynamics.stability import closest_contact, contact_limits_A, temperature_runaway
+from halmd.errors import HalmdError
 from halmd.files import whole_file, write_json
 from halmd.potentials.evaluators import Loaded
 
@@ -49,19 +52,31 @@ def equilibrate(
     seed: int,
     show_progress: bool = True,
 ) -> Equilibrated:
-    """Relax and run NPT; returns atoms with momenta in the mean cell, and the npt.json record."""
+    """Relax and run NPT; returns atoms with momenta in the mean cell, and the npt.json record.
+
+    A guard that trips gives a verdict other than "ok" and the structure as it was before NPT, so
+    that what reads it finds numbers. Raises HalmdError where the structure handed in already has
+    forces that are not numbers.
+    """
+    settled = atoms.copy()
     atoms = atoms.copy()
     atoms.calc = loaded.calculator
     loaded.fresh_neighbours()
     volume_given = float(atoms.get_volume())
+    if not _finite(atoms):
+        raise HalmdError(
+            f"{atoms.get_chemical_formula()}: forces of the structure given are not numbers; look "
+            "at it for atoms on top of each other"
+        )
     relaxation = _relax(atoms, settings)
-    relaxed_cell = np.array(atoms.cell)
     rng = np.random.default_rng(seed)
-    start_velocities(atoms, target_K, rng)
-    series = _run_npt(atoms, settings, target_K, show_progress)
-    verdict = series.pop("verdict")
-    volumes, temperatures = series["volume_A3"], series["temperature_K"]
-    half = len(volumes) // 2
+    verdict = "ok" if relaxation["largest_force_eV_per_A"] is not None else "nan_forces"
+    if verdict == "ok":
+        settled = atoms.copy()
+        start_velocities(atoms, target_K, rng)
+        series = _run_npt(atoms, settings, target_K, show_progress)
+        verdict = series.pop("verdict")
+    relaxed_cell = np.array(settled.cell)
     record: dict[str, Any] = {
         "verdict": verdict,
         "temperature_K": target_K,
@@ -75,7 +90,12 @@ def equilibrate(
         "settings": settings.model_dump(exclude={"temperatures_K", "replicas", "production_ps"}),
         "length_ps": settings.equilibration_ps,
     }
-    if verdict == "ok":
+    if verdict != "ok":
+        atoms = settled
+        start_velocities(atoms, target_K, rng)
+    else:
+        volumes, temperatures = series["volume_A3"], series["temperature_K"]
+        half = len(volumes) // 2
         mean, error = _block_mean(volumes[half:])
         atoms.set_cell(relaxed_cell * (mean / record["volume_relaxed_A3"]) ** (1 / 3))
         atoms.set_positions(_affine(series["last_positions"], series["last_cell"], atoms))
@@ -107,15 +127,38 @@ def write_equilibrated(result: Equilibrated, structure: Path, record: Path) -> N
 def _relax(atoms: Atoms, settings: DynamicsSettings) -> dict[str, Any]:
     pressure = settings.pressure_GPa * units.GPa
     optimiser = FIRE(FrechetCellFilter(atoms, scalar_pressure=pressure), logfile=None)
-    with warnings.catch_warnings():
+    converged = False
+    with warnings.catch_warnings(), _refusing_nan(atoms):
         warnings.simplefilter("ignore")
         converged = bool(optimiser.run(fmax=_RELAX_FORCE_EV_PER_A, steps=_RELAX_STEPS))
+    sound = _finite(atoms)
     return {
-        "converged": converged,
+        "converged": converged and sound,
         "steps": int(optimiser.nsteps),
-        "largest_force_eV_per_A": float(np.linalg.norm(atoms.get_forces(), axis=1).max()),
-        "energy_eV": float(atoms.get_potential_energy()),
+        "largest_force_eV_per_A": float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+        if sound
+        else None,
+        "energy_eV": float(atoms.get_potential_energy()) if sound else None,
     }
+
+
+def _finite(atoms: Atoms) -> bool:
+    """Whether cell, positions and forces are all numbers; forces are asked for last."""
+    return (
+        bool(np.isfinite(np.array(atoms.cell)).all())
+        and bool(np.isfinite(atoms.positions).all())
+        and bool(np.isfinite(atoms.get_forces()).all())
+    )
+
+
+@contextmanager
+def _refusing_nan(atoms: Atoms) -> Iterator[None]:
+    """Let a calculator's complaint about positions that are not numbers be the guard's business."""
+    try:
+        yield
+    except Exception:
+        if np.isfinite(np.array(atoms.cell)).all() and np.isfinite(atoms.positions).all():
+            raise
 
 
 def _run_npt(
@@ -133,8 +176,9 @@ def _run_npt(
     verdict = "ok"
     start_volume = atoms.get_volume()
     for sample in range(1, samples + 1):
-        dynamics.run(SAMPLE_STEPS)
-        if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.get_forces()).all():
+        with _refusing_nan(atoms):
+            dynamics.run(SAMPLE_STEPS)
+        if not _finite(atoms):
             verdict = "nan_forces"
             break
         stress = atoms.get_stress(voigt=False, include_ideal_gas=True)

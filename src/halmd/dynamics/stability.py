@@ -44,17 +44,27 @@ def closest_contact(
     return (float(lengths[i, j]), int(i), int(j)) if margin[i, j] < 0 else None
 
 
+def temperature_error_K(
+    length_ps: float, target_K: float, n_free: int, relaxation_ps: float
+) -> float:
+    """Standard error of the mean kinetic temperature over a canonical run, in K.
+
+    A canonical kinetic energy fluctuates by sqrt(2 / n_free) of its mean. In a crystal half of
+    that variance is exchange with the potential energy, which averages out within vibrations; the
+    other half is the total energy, which a thermostat of relaxation time tau renews in 2 tau
+    because it acts on the kinetic half only. Together: one independent value every 2 tau, and at
+    least one in all.
+    """
+    independent = max(1.0, length_ps / (2 * relaxation_ps))
+    return float(target_K * np.sqrt(2 / n_free / independent))
+
+
 def temperature_off(
     temperatures_K: Floats, interval_ps: float, target_K: float, n_free: int, relaxation_ps: float
 ) -> float:
-    """How many standard errors the mean kinetic temperature is off its target.
-
-    A canonical kinetic energy fluctuates by sqrt(2 / n_free); a thermostat of relaxation time tau
-    gives an independent value about every 2 tau (at least one in all).
-    """
-    length = len(temperatures_K) * interval_ps
-    independent = max(1.0, length / (2 * relaxation_ps))
-    error = target_K * np.sqrt(2 / n_free / independent)
+    """How many standard errors the mean kinetic temperature is off its target."""
+    length_ps = len(temperatures_K) * interval_ps
+    error = temperature_error_K(length_ps, target_K, n_free, relaxation_ps)
     return float((temperatures_K.mean() - target_K) / error)
 
 

@@ -29,6 +29,11 @@ def temperature_K(atoms: Atoms) -> float:
 def start_velocities(atoms: Atoms, target_K: float, rng: np.random.Generator) -> None:
     """Maxwell-Boltzmann velocities with the centre of mass at rest."""
     MaxwellBoltzmannDistribution(atoms, temperature_K=target_K, rng=rng)
+    hold_centre_of_mass(atoms)
+
+
+def hold_centre_of_mass(atoms: Atoms) -> None:
+    """Take the momentum of the centre of mass out, once: the integrators keep it at zero."""
     Stationary(atoms, preserve_temperature=False)
 
 
