@@ -275,9 +275,9 @@ def diffusion(
         jump_length_A=jump_length_A,
     )
     verdict = read_json(run)["verdict"] if run else "ok"
-    found = analyse(
-        read_trajectory(trajectory), settings, temperature_K=temperature_K, run_verdict=verdict
-    )
+    # A run that a guard stopped at once still gets its record, so that a campaign can go on.
+    frames = read_trajectory(trajectory, fewest_frames=2 if verdict == "ok" else 1)
+    found = analyse(frames, settings, temperature_K=temperature_K, run_verdict=verdict)
     write_json(output, found | {"trajectory": str(trajectory)})
     D = found.get("D_tracer_cm2_per_s")
     typer.echo(f"{output}: {found['verdict']}" + (f", D = {D:.2e} cm²/s" if D else ""))

@@ -284,6 +284,8 @@ def msd_figure(material: MaterialResults) -> Figure:
 
 def _draw_msd(axes: Axes, run: dict[str, Any], colour: str) -> None:
     curve = run["msd"]
+    if not curve["time_ps"]:
+        return
     time, msd, error = (np.array(curve[key]) for key in ("time_ps", "msd_A2", "error_A2"))
     label = f"ordering {run['ordering']}"
     label += f" r{run['replica']}" if run["replica"] != "0" else ""

@@ -41,7 +41,7 @@ def diffusion(
         )
     n_frames = len(trajectory.time_ps)
     positions = relative_positions(trajectory.positions_A, trajectory.masses_amu, mobile)
-    interval_ps = float(np.diff(trajectory.time_ps).mean())
+    interval_ps = float(np.diff(trajectory.time_ps).mean()) if n_frames > 1 else 0.0
     length_ps = float(trajectory.time_ps[-1] - trajectory.time_ps[0])
     base: dict[str, Any] = {
         "temperature_K": temperature_K,
@@ -190,6 +190,7 @@ def _curve(positions: Floats, interval_ps: float, tracer: Estimate | None) -> di
     msd = mean_square_displacement(positions)
     last = max(2, (len(msd) - 1) * 2 // 3)
     lags = np.unique(np.geomspace(1, last, _CURVE_POINTS).astype(int))
+    lags = lags[lags < len(msd)]
     d = positions.shape[2]
     independent = positions.shape[1] * (len(msd) - 1) / lags
     factor = tracer.correlation_factor if tracer else 1.0

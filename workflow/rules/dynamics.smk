@@ -1,0 +1,59 @@
+# OMP_NUM_THREADS is set before Python starts: numeric libraries read it when they are loaded.
+
+
+rule equilibrate:
+    input:
+        ordering=f"{RESULTS}/{{material}}/orderings/{{ordering}}.extxyz",
+        potential=POTENTIAL,
+    output:
+        start=f"{RESULTS}/{RUN}/equilibrated.extxyz",
+        record=f"{RESULTS}/{RUN}/npt.json",
+    params:
+        seed=run_seed("equilibrate"),
+        temperature_K=lambda w: f"{TEMPERATURES_K[w.temperature]:.12g}",
+        settings=options(CAMPAIGN.dynamics, EQUILIBRATION),
+        extrapolation=EXTRAPOLATION,
+    log:
+        f"{WORK}/logs/{RUN}/equilibrate.log",
+    benchmark:
+        f"{WORK}/benchmarks/{RUN}/equilibrate.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    shell:
+        "OMP_NUM_THREADS={threads} halmd equilibrate {input.ordering} --potential {input.potential} "
+        "--output {output.start} --record {output.record} --temperature-K {params.temperature_K} "
+        "--seed {params.seed} {params.settings} {params.extrapolation} > {log} 2>&1 "
+        "|| {{ code=$?; cat {log} >&2; exit $code; }}"
+
+
+rule dynamics:
+    input:
+        start=f"{RESULTS}/{RUN}/equilibrated.extxyz",
+        potential=POTENTIAL,
+    output:
+        trajectory=f"{RESULTS}/{RUN}/trajectory.h5",
+        record=f"{RESULTS}/{RUN}/run.json",
+    params:
+        # Checkpoints lie outside of the outputs: Snakemake deletes outputs of jobs that fail.
+        scratch=f"{WORK}/{RUN}",
+        seed=run_seed("dynamics"),
+        settings=lambda w: with_temperature(CAMPAIGN.dynamics, TEMPERATURES_K[w.temperature]),
+        mobile=CAMPAIGN.diffusion.mobile,
+        extrapolation=EXTRAPOLATION,
+    log:
+        f"{WORK}/logs/{RUN}/dynamics.log",
+    benchmark:
+        f"{WORK}/benchmarks/{RUN}/dynamics.tsv"
+    threads: 1
+    # A run that is out of time (exit code 75) continues from its checkpoint.
+    retries: 3
+    resources:
+        mem_mb=2000,
+        runtime=1440,
+    shell:
+        "OMP_NUM_THREADS={threads} halmd dynamics {input.start} --potential {input.potential} "
+        "--output {output.trajectory} --record {output.record} --scratch {params.scratch} "
+        "--seed {params.seed} {params.settings} --mobile {params.mobile} {params.extrapolation} "
+        "> {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"

@@ -1,0 +1,49 @@
+ARRHENIUS = [f"{RESULTS}/{material}/arrhenius.json" for material in MATERIALS]
+FOLDERS = " ".join(f"{RESULTS}/{material}" for material in MATERIALS)
+PLOTS = [
+    f"{RESULTS}/plots/{stem}.{extension}"
+    for stem in ["conductivity-temperature", *(f"msd-{material}" for material in MATERIALS)]
+    for extension in CAMPAIGN.plots.formats
+]
+
+
+rule table:
+    input:
+        ARRHENIUS,
+    output:
+        f"{RESULTS}/conductivity.csv",
+    params:
+        folders=FOLDERS,
+    log:
+        f"{WORK}/logs/table.log",
+    benchmark:
+        f"{WORK}/benchmarks/table.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "halmd table {params.folders} --output {output} > {log} 2>&1 "
+        "|| {{ code=$?; cat {log} >&2; exit $code; }}"
+
+
+rule plots:
+    input:
+        ARRHENIUS,
+    output:
+        PLOTS,
+    params:
+        folders=FOLDERS,
+        folder=f"{RESULTS}/plots",
+        settings=options(CAMPAIGN.plots),
+    log:
+        f"{WORK}/logs/plots.log",
+    benchmark:
+        f"{WORK}/benchmarks/plots.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "halmd plots {params.folders} --output {params.folder} {params.settings} > {log} 2>&1 "
+        "|| {{ code=$?; cat {log} >&2; exit $code; }}"

@@ -1,0 +1,29 @@
+def prototype_option(wildcards):
+    prototype = material_named(CAMPAIGN, wildcards.material).prototype
+    return f"--prototype {prototype}" if prototype else ""
+
+
+rule structure:
+    output:
+        orderings=[
+            f"{RESULTS}/{{material}}/orderings/{n:02d}.extxyz"
+            for n in range(CAMPAIGN.structure.n_orderings)
+        ],
+        summary=f"{RESULTS}/{{material}}/orderings/orderings.json",
+    params:
+        formula=lambda w: material_named(CAMPAIGN, w.material).formula,
+        prototype=prototype_option,
+        folder=lambda w: f"{RESULTS}/{w.material}/orderings",
+        seed=lambda w: seed_of(CAMPAIGN, "structure", w.material),
+        settings=options(CAMPAIGN.structure),
+    log:
+        f"{WORK}/logs/{{material}}/structure.log",
+    benchmark:
+        f"{WORK}/benchmarks/{{material}}/structure.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "halmd structure '{params.formula}' --output {params.folder} {params.prototype} "
+        "--seed {params.seed} {params.settings} > {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
