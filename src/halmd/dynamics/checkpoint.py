@@ -9,8 +9,6 @@ import hashlib
 import io
 import json
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +23,6 @@ from halmd.files import whole_file
 
 _MAGIC = b"HALMD-CHECKPOINT 1 "
 _KEPT = 2
-
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -44,12 +40,9 @@ class Checkpoint:
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, then drop all but the last two."""
-    payload = io.BytesIO()
     head = np.frombuffer(json.dumps([checkpoint.step, checkpoint.state]).encode(), dtype=np.uint8)
-    np.savez(payload, allow_pickle=False, head=head, **checkpoint.arrays)
-    data = payload.getvalue()
-    with whole_file(folder / f"checkpoint-{checkpoint.step:012d}.bin") as temporary:
-        temporary.write_bytes(_MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+    path = folder / f"checkpoint-{checkpoint.step:012d}.bin"
+    _write_sealed(path, {"head": head, **checkpoint.arrays})
     for old in sorted(folder.glob("checkpoint-*.bin"))[:-_KEPT]:
         old.unlink()
 
@@ -63,31 +56,20 @@ def latest(folder: Path) -> Checkpoint | None:
     files = sorted(folder.glob("checkpoint-*.bin"), reverse=True)
     for path in files:
         try:
-            return _load(path)
+            arrays = _read_sealed(path)
         except ValueError as error:
             warnings.warn(f"{path}: {error}; taking the checkpoint before it", stacklevel=2)
+            continue
+        step, state = json.loads(arrays.pop("head").tobytes())
+        return Checkpoint(step, arrays, state)
     if files:
         raise HalmdError(f"{folder}: every checkpoint is damaged; delete the folder to start again")
     return None
 
 
-def _load(path: Path) -> Checkpoint:
-    content = path.read_bytes()
-    first, _, data = content.partition(b"\n")
-    if not first.startswith(_MAGIC):
-        raise ValueError("not a checkpoint of this version")
-    if hashlib.sha256(data).hexdigest().encode() != first.removeprefix(_MAGIC):
-        raise ValueError("damaged or truncated checkpoint")
-    with np.load(io.BytesIO(data)) as archive:
-        arrays = {name: archive[name] for name in archive.files if name != "head"}
-        step, state = json.loads(archive["head"].tobytes())
-    return Checkpoint(step, arrays, state)
-
-
 def save_segment(folder: Path, end_step: int, columns: Arrays) -> None:
     """Write the frames that led to `end_step`."""
-    with whole_file(folder / f"segment-{end_step:012d}.npz") as temporary:
-        np.savez(temporary, allow_pickle=False, **columns)
+    _write_sealed(folder / f"segment-{end_step:012d}.bin", columns)
 
 
 def load_segments(folder: Path, up_to_step: int, n_frames: int) -> Arrays:
@@ -97,20 +79,39 @@ def load_segments(folder: Path, up_to_step: int, n_frames: int) -> Arrays:
     segment would leave a hole in time that no later step could see.
     """
     parts: list[Arrays] = []
-    for path in sorted(folder.glob("segment-*.npz")):
+    for path in sorted(folder.glob("segment-*.bin")):
         if int(path.stem.split("-")[1]) > up_to_step:
             continue
         try:
-            with np.load(path) as archive:
-                parts.append({name: archive[name] for name in archive.files})
-        except _UNREADABLE as error:
-            raise HalmdError(f"{path}: damaged ({error}); delete {folder} to start again") from None
+            parts.append(_read_sealed(path))
+        except ValueError as error:
+            raise HalmdError(f"{path}: {error}; delete {folder} to start again") from None
     found = sum(len(next(iter(part.values()))) for part in parts)
     if not parts or found != n_frames:
         raise HalmdError(
             f"{folder}: {found} frames found, {n_frames} expected; delete the folder to start again"
         )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _write_sealed(path: Path, arrays: Arrays) -> None:
+    """Write arrays behind a version and the SHA-256 of what follows."""
+    payload = io.BytesIO()
+    np.savez(payload, allow_pickle=False, **arrays)
+    data = payload.getvalue()
+    with whole_file(path) as temporary:
+        temporary.write_bytes(_MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+
+
+def _read_sealed(path: Path) -> Arrays:
+    """What `_write_sealed` wrote; raises ValueError for anything else."""
+    first, _, data = path.read_bytes().partition(b"\n")
+    if not first.startswith(_MAGIC):
+        raise ValueError("damaged, or not of this version")
+    if hashlib.sha256(data).hexdigest().encode() != first.removeprefix(_MAGIC):
+        raise ValueError("damaged or truncated")
+    with np.load(io.BytesIO(data)) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 @contextmanager

@@ -16,6 +16,8 @@ GROWTH_LIMIT_A2 = 1.0
 
 _SETTLED_PS = 2.0
 _SHORTEST_JUDGED_PS = 8.0
+_SHORTEST_WINDOW_PS = 4.0
+_BLOCKS = 8
 _STANDARD_ERRORS = 5.0
 
 
@@ -92,31 +94,44 @@ def framework_displacement_A2(
 
 
 def framework_growth(displacement_A2: Floats, interval_ps: float) -> dict[str, Any]:
-    """Does the framework drift away? Slope over the last half, its error, and growth in Å².
+    """Does the framework drift away? Its plateau, and slope and growth over the window that tells.
 
-    `unstable` when the slope is resolved from zero at five standard errors (blocks) and the
-    displacement has grown by more than 1 Å² beyond its early plateau. A vibrating framework has a
-    plateau; a melting one grows without end.
+    A vibrating framework has a plateau (Å²); a melting one grows without end. Windows are the last
+    half of the run and its last parts, down to 4 ps: a framework that melts late bends the long
+    ones. `unstable` when in one of them the slope is resolved from zero at five standard errors
+    (eight blocks), the growth within it is at least half an Å², and its end lies more than 1 Å²
+    above the plateau. A single exchange of two anions is a step, which a line does not fit.
     """
-    settled = displacement_A2[round(_SETTLED_PS / interval_ps) :]
-    length_ps = len(displacement_A2) * interval_ps
-    if length_ps < _SHORTEST_JUDGED_PS:
+    if len(displacement_A2) * interval_ps < _SHORTEST_JUDGED_PS:
         return {"judged": False, "unstable": False}
-    quarter = len(settled) // 4
-    plateau, end = float(settled[:quarter].mean()), float(settled[-quarter:].mean())
-    half = settled[len(settled) // 2 :]
-    blocks = half[: len(half) // 8 * 8].reshape(8, -1).mean(axis=1)
-    time = (np.arange(8) - 3.5) * (len(half) // 8) * interval_ps
-    slope = float((time * blocks).sum() / (time**2).sum())
-    rest = blocks - blocks.mean() - slope * time
-    error = float(np.sqrt((rest**2).sum() / 6 / (time**2).sum()))
-    # A run-away from the very first picosecond has no plateau to compare with: judge by size too.
-    grown = max(end - plateau, end - 4 * GROWTH_LIMIT_A2)
+    settled = displacement_A2[round(_SETTLED_PS / interval_ps) :]
+    plateau = float(settled[: len(settled) // 4].mean())
+    shortest = max(_BLOCKS, round(_SHORTEST_WINDOW_PS / interval_ps))
+    size = max(shortest, len(settled) // 2)
+    windows = []
+    while size >= shortest:
+        windows.append(_window_growth(settled[-size:], plateau, interval_ps))
+        size //= 2
+    telling = next((window for window in windows if window["unstable"]), windows[0])
+    return {"judged": True, "plateau_A2": plateau} | telling
+
+
+def _window_growth(window_A2: Floats, plateau_A2: float, interval_ps: float) -> dict[str, Any]:
+    size = len(window_A2) // _BLOCKS
+    blocks = window_A2[-size * _BLOCKS :].reshape(_BLOCKS, size).mean(axis=1)
+    time_ps = (np.arange(_BLOCKS) - (_BLOCKS - 1) / 2) * size * interval_ps
+    slope = float((time_ps * blocks).sum() / (time_ps**2).sum())
+    rest = blocks - blocks.mean() - slope * time_ps
+    error = float(np.sqrt((rest**2).sum() / (_BLOCKS - 2) / (time_ps**2).sum()))
+    length_ps = size * _BLOCKS * interval_ps
     return {
-        "judged": True,
-        "plateau_A2": plateau,
-        "end_A2": end,
+        "end_A2": float(blocks[-1]),
+        "window_ps": length_ps,
         "slope_A2_per_ps": slope,
         "slope_error_A2_per_ps": error,
-        "unstable": bool(grown > GROWTH_LIMIT_A2 and slope > _STANDARD_ERRORS * error),
+        "unstable": bool(
+            slope > _STANDARD_ERRORS * error
+            and slope * length_ps > GROWTH_LIMIT_A2 / 2
+            and blocks[-1] - plateau_A2 > GROWTH_LIMIT_A2
+        ),
     }
