@@ -31,7 +31,7 @@ def fit(
     A twentieth of the snapshots, drawn by the recipe's seed, is kept to watch the fit.
     """
     target = folder / f"{name}.model"
-    if target.exists():
+    if (folder / "done").exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)
     frames = usable(frames, recipe["seeds"]["max_force_eV_per_A"])
@@ -40,7 +40,6 @@ def fit(
     ase.io.write(folder / "valid.xyz", [frames[k] for k in order[:n_valid]], format="extxyz")
     ase.io.write(folder / "train.xyz", [frames[k] for k in order[n_valid:]], format="extxyz")
     student = recipe["student"]
-    decay = (student["final_learning_rate"] / student["learning_rate"]) ** (1 / size["epochs"])
     options = {
         "name": name,
         "seed": recipe["seed"],
@@ -68,7 +67,7 @@ def fit(
         "valid_batch_size": 8,
         "lr": student["learning_rate"],
         "scheduler": "ExponentialLR",
-        "lr_scheduler_gamma": f"{decay:.6f}",
+        "lr_scheduler_gamma": size["decay"],
         "ema_decay": 0.995,
         "max_num_epochs": size["epochs"],
         "eval_interval": 2,
@@ -76,17 +75,31 @@ def fit(
         "default_dtype": "float32",
         "plot": False,
     }
+    stage_two = size.get("stage_two")
+    if stage_two:
+        options |= {
+            "start_swa": stage_two["from_epoch"],
+            "swa_lr": stage_two["learning_rate"],
+            "swa_energy_weight": 10,
+            "swa_forces_weight": 10,
+            "swa_stress_weight": 100,
+        }
     command = [sys.executable, "-m", "mace.cli.run_train"]
     command += [f"--{key}={value}" for key, value in options.items()]
     command += ["--pair_repulsion", "--ema", "--amsgrad", "--restart_latest"]
+    if stage_two:
+        command.append("--swa")
     with (folder / "fit.log").open("a") as log:
         subprocess.run(
             command, stdout=log, stderr=subprocess.STDOUT, check=True, env=_environment()
         )
-    produced = folder / f"{name}.model"
+    produced = folder / (f"{name}_stagetwo.model" if stage_two else f"{name}.model")
     if not produced.exists():
         raise RuntimeError(f"{folder / 'fit.log'}: mace_run_train wrote no {produced.name}")
-    return produced
+    if produced != target:
+        produced.replace(target)
+    (folder / "done").touch()
+    return target
 
 
 def _environment() -> dict[str, str]:

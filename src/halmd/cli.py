@@ -398,6 +398,14 @@ def schema() -> None:
     typer.echo(json_schema(), nl=False)
 
 
+@app.command()
+def example() -> None:
+    """Print a campaign file with every key, its default and what it means."""
+    from halmd.config import full_example
+
+    typer.echo(full_example(), nl=False)
+
+
 def _checked(config: Path) -> Campaign:
     from halmd.campaign import check_campaign, check_results
     from halmd.config import load_campaign

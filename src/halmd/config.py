@@ -177,10 +177,15 @@ class Campaign(Settings):
     materials: Annotated[list[Material], Field(min_length=1)]
     """The materials, each with a formula."""
     structure: StructureSettings = StructureSettings()
+    """How supercells and orderings are built."""
     dynamics: DynamicsSettings = DynamicsSettings()
+    """How molecular dynamics is run."""
     diffusion: DiffusionSettings = DiffusionSettings()
+    """How displacements become a diffusivity."""
     arrhenius: ArrheniusSettings = ArrheniusSettings()
+    """How diffusivities become an activation energy."""
     plots: PlotSettings = PlotSettings()
+    """How figures look; never makes anything else run again."""
 
     @field_validator("materials")
     @classmethod
@@ -275,6 +280,32 @@ def _nearest_key(location: tuple[int | str, ...]) -> str:
     if elsewhere:
         return f"; did you mean `{elsewhere[0]}`?"
     return f"; known here: {', '.join(known)}"
+
+
+def full_example() -> str:
+    """A campaign file with every key, its default and what it means: config/full.yaml."""
+    example = Campaign(
+        materials=[Material(formula="Li3YCl6", prototype="Li3YCl6_P-3m1_M2M3", name="Li3YCl6")]
+    )
+    head = "# Every key of a campaign with its default; made by `halmd example`.\n"
+    return head + "\n".join(_commented(example, "")) + "\n"
+
+
+def _commented(settings: Settings, indent: str) -> list[str]:
+    lines = []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        lines.append(f"{indent}# {' '.join((field.description or '').split())}")
+        if isinstance(value, Settings):
+            lines += [f"{indent}{name}:", *_commented(value, indent + "  ")]
+        elif name == "materials":
+            lines.append(f"{indent}{name}:")
+            for material in value:
+                lines += [f"{indent}  -", *_commented(material, indent + "    ")]
+        else:
+            text = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+            lines.append(f"{indent}{name}: {text}")
+    return lines
 
 
 def json_schema() -> str:

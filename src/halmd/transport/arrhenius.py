@@ -50,8 +50,8 @@ class Line:
     intercept: Floats
     """ln A or ln D0, shape (n_samples,)."""
     Ea_eV: Floats
-    between_orderings: float
-    """Posterior mean of tau, in ln units."""
+    between_orderings: float | None
+    """Posterior mean of tau, in ln units; None with a single ordering."""
     scatter: float
     """Posterior mean of omega, in ln units."""
 
@@ -180,7 +180,7 @@ def fit_line(points: Points, n_samples: int, rng: np.random.Generator) -> Line:
     return Line(
         intercept=drawn[:, 0] + drawn[:, 1] * centre,
         Ea_eV=drawn[:, 1],
-        between_orderings=float((weights.sum(axis=1) * taus).sum()) if several else float("nan"),
+        between_orderings=float((weights.sum(axis=1) * taus).sum()) if several else None,
         scatter=float((weights.sum(axis=0) * _GRID).sum()),
     )
 
@@ -225,7 +225,7 @@ def _band(line: Line, coldest_K: float, hottest_K: float) -> dict[str, Any]:
 
 def _pooled(runs: list[dict[str, Any]], line: Line) -> dict[str, Any]:
     """Mean over orderings and replicas at one temperature: ln D with all known sources of error."""
-    tau = 0.0 if np.isnan(line.between_orderings) else line.between_orderings
+    tau = line.between_orderings or 0.0
     values = np.log([run["D_tracer_cm2_per_s"] for run in runs])
     within = np.array([_ln_error(run) for run in runs]) ** 2
     names = [run["ordering"] for run in runs]

@@ -1,0 +1,56 @@
+# make run    the shipped campaign: molecular dynamics to an Arrhenius plot
+# make test   lint, types and tests
+# Both make their own virtual environment first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: run test setup plots lint format validate teacher potential clean
+
+run: setup
+	halmd run config.yaml
+
+plots: setup
+	snakemake plots
+
+test: lint
+	pytest -n 2 -m "not validation"
+
+validate: setup
+	pytest -n 2 -m validation
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: setup
+	ruff check --fix .
+	ruff format .
+
+setup: $(STAMP)
+
+# torch comes first and pinned: any other build brings gigabytes of CUDA with it.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,dev]"
+	touch $(STAMP)
+
+# The teacher lives apart: sevenn and mace-torch need different versions of e3nn.
+teacher:
+	test -x .venv-teacher/bin/python || $(PYTHON) -m venv .venv-teacher
+	.venv-teacher/bin/python -m pip install --quiet torch==2.13.0
+	.venv-teacher/bin/python -m pip install --quiet --requirement training/requirements-teacher.txt
+
+potential: setup teacher
+	python training/rebuild.py
+	python training/validate.py --ship
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -1,0 +1,45 @@
+"""Synthetic motion of ions with a diffusivity that is known exactly."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+FRAME_PS = 0.05
+RATTLE_A = 0.3
+
+
+def brownian(rng: np.random.Generator, frames: int, ions: int, D_A2_per_ps: float) -> Floats:
+    """Free diffusion: positions (frames, ions, 3) in Å."""
+    steps = rng.normal(0.0, np.sqrt(2 * D_A2_per_ps * FRAME_PS), (frames, ions, 3))
+    result: Floats = np.cumsum(steps, axis=0)
+    return result
+
+
+def hopping(
+    rng: np.random.Generator, frames: int, ions: int, jumps_per_ps: float, length_A: float = 2.5
+) -> Floats:
+    """Poisson jumps along the axes, with rattling about the sites; D = rate a² / 6."""
+    jumps = rng.poisson(jumps_per_ps * FRAME_PS / 6, (frames, ions, 3, 2))
+    sites = np.cumsum(jumps[..., 0] - jumps[..., 1], axis=0) * length_A
+    result: Floats = sites + rng.normal(0.0, RATTLE_A, sites.shape)
+    return result
+
+
+def pairs(rng: np.random.Generator, frames: int, ions: int, D_A2_per_ps: float) -> Floats:
+    """Ions that move two by two, rigidly."""
+    return np.repeat(brownian(rng, frames, ions // 2, D_A2_per_ps), 2, axis=1)
+
+
+def exchanging(rng: np.random.Generator, frames: int, ions: int, D_A2_per_ps: float) -> Floats:
+    """A third of the ions move, two thirds hardly, and they take turns about every 6 ps."""
+    fast, slow, share = 2.8 * D_A2_per_ps, 0.1 * D_A2_per_ps, 1 / 3
+    state = np.empty((frames, ions), dtype=bool)
+    state[0] = rng.random(ions) < share
+    turns = rng.random((frames, ions)) < FRAME_PS / 6
+    fresh = rng.random((frames, ions)) < share
+    for frame in range(1, frames):
+        state[frame] = np.where(turns[frame], fresh[frame], state[frame - 1])
+    width = np.sqrt(2 * np.where(state, fast, slow) * FRAME_PS)
+    result: Floats = np.cumsum(rng.normal(size=(frames, ions, 3)) * width[..., None], axis=0)
+    return result
