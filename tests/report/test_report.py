@@ -1,0 +1,166 @@
+"""Tables, figures and published values, from synthetic result files."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from walks import FRAME_PS, hopping
+
+from halmd.config import ArrheniusSettings, DiffusionSettings, PlotSettings
+from halmd.errors import HalmdError
+from halmd.files import write_json
+from halmd.reference import computed, measured
+from halmd.report.figures import arrhenius_figure, msd_figure, subscripted
+from halmd.report.plots import write_plots
+from halmd.report.results import MaterialResults, load_material, load_runs
+from halmd.report.table import COLUMNS, summary, write_table
+from halmd.trajectory import Trajectory
+from halmd.transport.arrhenius import arrhenius
+from halmd.transport.diffusion import diffusion
+
+JUMPS_PER_PS = {500.0: 0.05, 600.0: 0.12, 700.0: 0.25}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """results/Li3YCl6 with two orderings at three temperatures, one run stopped by a guard."""
+    folder = tmp_path_factory.mktemp("results") / "Li3YCl6"
+    rng = np.random.default_rng(0)
+    for ordering in ("00", "01"):
+        for temperature, rate in JUMPS_PER_PS.items():
+            run = folder / ordering / f"{temperature:g}K" / "r0"
+            lithium = hopping(rng, 1200, 18, rate)
+            framework = rng.normal(0, 0.1, (1200, 36, 3)) + rng.random((36, 3)) * 11
+            trajectory = Trajectory(
+                np.concatenate([lithium, framework], axis=1),
+                np.diag([11.0, 11.0, 11.0]),
+                ("Li",) * 18 + ("Cl",) * 36,
+                np.arange(1200) * FRAME_PS,
+                {},
+            )
+            stopped = ordering == "01" and temperature == 700
+            verdict = "framework_unstable" if stopped else "ok"
+            record = diffusion(
+                trajectory, DiffusionSettings(), temperature_K=temperature, run_verdict=verdict
+            )
+            write_json(run / "transport.json", record)
+            write_json(run / "run.json", {"potential": {"name": "test"}, "verdict": verdict})
+    write_json(folder / "orderings" / "orderings.json", {"formula": "Li3YCl6"})
+    runs = load_runs(sorted(folder.glob("*/*K/r*/transport.json")))
+    write_json(folder / "arrhenius.json", arrhenius(runs, ArrheniusSettings(n_samples=2000)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> MaterialResults:
+    return load_material(folder)
+
+
+def test_table_has_every_run_pooled_and_extrapolated_rows(
+    results: MaterialResults, tmp_path: Path
+) -> None:
+    write_table([results], tmp_path / "conductivity.csv")
+    with (tmp_path / "conductivity.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    kinds = [row["kind"] for row in rows]
+    assert kinds.count("run") == 6
+    assert kinds.count("pooled") == 3
+    assert kinds.count("extrapolated") == 1
+    assert list(rows[0]) == list(COLUMNS)
+    last = rows[-1]
+    assert float(last["temperature_K"]) == 300
+    low, middle, high = (
+        float(last[f"sigma_NE_{end}S_per_cm"]) for end in ("low95_", "", "high95_")
+    )
+    assert low < middle < high
+    assert float(last["Ea_low95_eV"]) < float(last["Ea_eV"]) < float(last["Ea_high95_eV"])
+    stopped = [row for row in rows if row["verdict"] == "framework_unstable"]
+    assert [(row["ordering"], float(row["temperature_K"])) for row in stopped] == [("01", 700.0)]
+
+
+def test_summary_says_extrapolated_and_shows_what_was_measured(results: MaterialResults) -> None:
+    text = "\n".join(part for part in summary(results) if isinstance(part, str))
+    assert "extrapolated" in text
+    assert "0.51 mS/cm" in text
+    assert "(suspect)" in text
+    assert "framework_unstable" in text
+
+
+def test_figures_show_data_fit_extrapolation_and_literature(results: MaterialResults) -> None:
+    figure = arrhenius_figure([results], PlotSettings())
+    left, right = figure.axes[:2]
+    for axes in (left, right):
+        x = [line.get_xdata() for line in axes.get_lines()]
+        assert any(np.allclose(values, 1000 / 298) for values in x), "measured values"
+        assert any(np.max(values) == pytest.approx(1000 / 300) for values in x), "extrapolation"
+        assert any(line.get_marker() == "x" for line in axes.get_lines()), "run left out"
+    labels = [text.get_text() for text in right.get_legend().get_texts()]
+    assert any("10.1002/adma.201803075" in label for label in labels)
+    assert any("suspect" in label for label in labels)
+    # Values only remembered by whoever wrote the table are not drawn.
+    assert not any("Angew" in label for label in labels)
+
+
+def test_literature_can_be_left_out(results: MaterialResults) -> None:
+    figure = arrhenius_figure([results], PlotSettings(show_measured=False, show_computed=False))
+    for axes in figure.axes[:2]:
+        assert not any(np.allclose(line.get_xdata(), 1000 / 298) for line in axes.get_lines())
+
+
+def test_msd_figure_has_a_panel_a_temperature(results: MaterialResults) -> None:
+    figure = msd_figure(results)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[:3] == ["500 K", "600 K", "700 K"]
+
+
+def test_plots_are_the_same_bytes_again(results: MaterialResults, tmp_path: Path) -> None:
+    settings = PlotSettings(formats=["svg"])
+    first = write_plots([results], tmp_path / "a", settings)
+    second = write_plots([results], tmp_path / "b", settings)
+    assert [path.name for path in first] == ["conductivity-temperature.svg", "msd-Li3YCl6.svg"]
+    for a, b in zip(first, second, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+
+
+def test_failed_fit_still_gives_figures_and_table(folder: Path, tmp_path: Path) -> None:
+    results = load_material(folder)
+    runs: list[dict[str, Any]] = [run for run in results.runs if run["temperature_K"] == 500]
+    poor = MaterialResults("x", "Li3YCl6", arrhenius(runs, ArrheniusSettings()), runs)
+    assert poor.arrhenius["verdict"] == "too_few_temperatures"
+    write_plots([poor], tmp_path, PlotSettings(formats=["png"]))
+    write_table([poor], tmp_path / "conductivity.csv")
+    assert any("no Arrhenius fit" in part for part in summary(poor) if isinstance(part, str))
+
+
+def test_damaged_results_are_one_line(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(HalmdError, match=r"orderings\.json: no such file"):
+        load_material(tmp_path)
+    (tmp_path / "orderings").mkdir()
+    (tmp_path / "orderings" / "orderings.json").write_text(json.dumps({"formula": "Li3YCl6"})[:-4])
+    with pytest.raises(HalmdError, match="damaged or truncated"):
+        load_material(tmp_path)
+
+
+def test_published_values_are_matched_by_composition() -> None:
+    values = measured("Li3YCl6")
+    assert sorted(1000 * v.sigma_S_per_cm for v in values) == pytest.approx(
+        [0.071, 0.26, 0.51, 3.04]
+    )
+    assert [v.sigma_S_per_cm for v in values if v.suspect] == [3.04e-3]
+    assert measured("Li6Y2Cl12") == values
+    assert measured("Li6Sc2Cl12")[0].Ea_eV == pytest.approx(0.34)
+    assert measured("LiCl") == []
+
+
+def test_computed_values_leave_out_what_was_only_remembered() -> None:
+    methods = {v.method for v in computed("Li3YCl6")}
+    assert "AIMD PBE" in methods
+    assert "CHGNet 0.3.0" in methods
+    assert all("Angew" not in v.citation for v in computed("Li3YCl6"))
+
+
+def test_formula_subscripts() -> None:
+    assert subscripted("Li2.5Y0.5Zr0.5Cl6") == "Li$_{2.5}$Y$_{0.5}$Zr$_{0.5}$Cl$_{6}$"
