@@ -31,7 +31,7 @@ class IonicToy(Calculator):
     it was built: the reason why a restart has to make uninterrupted runs forget theirs.
     """
 
-    implemented_properties = ("energy", "forces", "stress")
+    implemented_properties = ("energy", "free_energy", "forces", "stress")
 
     def __init__(self, nan_after: int | None = None) -> None:
         super().__init__()
@@ -68,6 +68,7 @@ class IonicToy(Calculator):
         stress = np.einsum("pa,pb->ab", bond, pull) / abs(np.linalg.det(cell))
         self.results = {
             "energy": float(energy.sum()),
+            "free_energy": float(energy.sum()),
             "forces": forces,
             "stress": full_3x3_to_voigt_6_stress((stress + stress.T) / 2),
         }
@@ -98,9 +99,11 @@ class IonicToy(Calculator):
 
 
 class Springs(Calculator):
-    """Every pair of atoms joined by a spring about its starting place: exactly harmonic.
+    """Every pair of atoms joined by a spring that stiffens when stretched (force k d + q d³).
 
-    The sum of all forces is zero, so that the centre of mass stays where it is.
+    Without the cubic term no mode would ever pass energy to another, and a thermostat that scales
+    all velocities alike would keep their ratios for ever. The sum of all forces is zero, so that
+    the centre of mass stays where it is.
     """
 
     implemented_properties = ("energy", "forces")
@@ -109,9 +112,10 @@ class Springs(Calculator):
         super().__init__()
         self.places_A = np.array(places_A)
         n = len(self.places_A)
+        self.cubic_eV_per_A4 = 1.0
         weights = stiffness_eV_per_A2 * np.random.default_rng(seed).uniform(0.5, 1.5, (n, n)) / n
         weights = np.triu(weights, 1) + np.triu(weights, 1).T
-        self.matrix = np.diag(weights.sum(axis=1)) - weights
+        self.weights = weights
 
     def calculate(
         self,
@@ -121,8 +125,14 @@ class Springs(Calculator):
     ) -> None:
         super().calculate(atoms, properties, system_changes)
         shift = self.atoms.positions - self.places_A
-        forces = -self.matrix @ shift
-        self.results = {"energy": float(-0.5 * (forces * shift).sum()), "forces": forces}
+        stretch = shift[:, None] - shift[None]
+        square = (stretch**2).sum(axis=2)
+        pull = self.weights + self.cubic_eV_per_A4 * square
+        energy = (0.25 * self.weights * square + 0.125 * self.cubic_eV_per_A4 * square**2).sum()
+        self.results = {
+            "energy": float(energy),
+            "forces": -(pull[:, :, None] * stretch).sum(axis=1),
+        }
 
 
 def loaded(calculator: Any, *, fresh: Callable[[], None] | None = None) -> Loaded:

@@ -11,7 +11,6 @@ import numpy as np
 from ase import Atoms, units
 from ase.md.bussi import Bussi
 from ase.md.nose_hoover_chain import IsotropicMTKNPT
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 
 from halmd.config import DynamicsSettings
 
@@ -28,13 +27,15 @@ def temperature_K(atoms: Atoms) -> float:
 
 def start_velocities(atoms: Atoms, target_K: float, rng: np.random.Generator) -> None:
     """Maxwell-Boltzmann velocities with the centre of mass at rest."""
-    MaxwellBoltzmannDistribution(atoms, temperature_K=target_K, rng=rng)
+    widths = np.sqrt(atoms.get_masses() * units.kB * target_K)
+    atoms.set_momenta(rng.standard_normal((len(atoms), 3)) * widths[:, None])
     hold_centre_of_mass(atoms)
 
 
 def hold_centre_of_mass(atoms: Atoms) -> None:
     """Take the momentum of the centre of mass out, once: the integrators keep it at zero."""
-    Stationary(atoms, preserve_temperature=False)
+    velocity = atoms.get_momenta().sum(axis=0) / atoms.get_masses().sum()
+    atoms.set_momenta(atoms.get_momenta() - atoms.get_masses()[:, None] * velocity)
 
 
 def nvt(
