@@ -165,6 +165,7 @@ def test_one_frame_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.h5"
     write_trajectory(path, wandering(1), {})
     assert "1 frame" in one_line(path)
+    assert read_trajectory(path, fewest_frames=1).positions_A.shape == (1, 7, 3)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

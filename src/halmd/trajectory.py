@@ -140,12 +140,12 @@ def _in_unit(path: Path, dataset: Any, known: Mapping[str, float]) -> NDArray[np
     return np.asarray(dataset, dtype=np.float64) * known[unit]
 
 
-def read_trajectory(path: Path) -> Trajectory:
+def read_trajectory(path: Path, *, fewest_frames: int = 2) -> Trajectory:
     """Read an H5MD file with a fixed cell, as halmd writes it.
 
     Raises HalmdError, in one line, for a file that is missing, truncated or not H5MD, for columns
-    that do not fit together, unknown units, NaN positions, fewer than two frames, and a cell that
-    changes.
+    that do not fit together, unknown units, NaN positions, fewer than `fewest_frames`, and a cell
+    that changes. A run that a guard stopped at its start has one frame.
     """
     if not path.is_file():
         raise HalmdError(f"{path}: no such file")
@@ -177,7 +177,7 @@ def read_trajectory(path: Path) -> Trajectory:
             f"{path}: positions of shape {positions.shape} do not fit {len(time_ps)} times and "
             f"{len(symbols)} atoms; run the step that makes it again"
         )
-    if len(positions) < 2:
+    if len(positions) < fewest_frames:
         raise HalmdError(f"{path}: {len(positions)} frame; a diffusivity needs a run of frames")
     if not np.isfinite(positions).all():
         frame = int(np.argmax(~np.isfinite(positions).all(axis=(1, 2))))
