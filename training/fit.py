@@ -75,29 +75,15 @@ def fit(
         "default_dtype": "float32",
         "plot": False,
     }
-    stage_two = size.get("stage_two")
-    if stage_two:
-        options |= {
-            "start_swa": stage_two["from_epoch"],
-            "swa_lr": stage_two["learning_rate"],
-            "swa_energy_weight": 10,
-            "swa_forces_weight": 10,
-            "swa_stress_weight": 100,
-        }
     command = [sys.executable, "-m", "mace.cli.run_train"]
     command += [f"--{key}={value}" for key, value in options.items()]
     command += ["--pair_repulsion", "--ema", "--amsgrad", "--restart_latest"]
-    if stage_two:
-        command.append("--swa")
     with (folder / "fit.log").open("a") as log:
         subprocess.run(
             command, stdout=log, stderr=subprocess.STDOUT, check=True, env=_environment()
         )
-    produced = folder / (f"{name}_stagetwo.model" if stage_two else f"{name}.model")
-    if not produced.exists():
-        raise RuntimeError(f"{folder / 'fit.log'}: mace_run_train wrote no {produced.name}")
-    if produced != target:
-        produced.replace(target)
+    if not target.exists():
+        raise RuntimeError(f"{folder / 'fit.log'}: mace_run_train wrote no {target.name}")
     (folder / "done").touch()
     return target
 

@@ -167,6 +167,9 @@ def equilibrate(
         equilibration_ps=equilibration_ps,
         thermostat_time_ps=thermostat_time_ps,
         barostat_time_ps=barostat_time_ps,
+        # Frames and checkpoints belong to production; any timestep will do here.
+        frame_interval_fs=timestep_fs,
+        checkpoint_interval_ps=timestep_fs / 1000,
     )
     atoms = _structure(ordering)
     loaded = _load_for(atoms, potential, accept_extrapolation)

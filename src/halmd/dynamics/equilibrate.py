@@ -3,8 +3,8 @@
 Relaxation of cell and positions at the target pressure (the shape comes from here), then isotropic
 NPT; the cell is the relaxed shape at the mean volume of the second half. The shape is not averaged
 over NPT: in cells of a hundred atoms it fluctuates by several percent, and the mean of a few
-picoseconds is noise. A killed equilibration starts again from its beginning and, being seeded, ends
-in the same place.
+picoseconds is noise. Two picoseconds of NVT in that cell take the heat of the change out. A killed
+equilibration starts again from its beginning and, being seeded, ends in the same place.
 """
 
 import warnings
@@ -22,7 +22,13 @@ from ase.optimize import FIRE
 from numpy.typing import NDArray
 
 from halmd.config import DynamicsSettings
-from halmd.dynamics.engines.ase import npt, start_velocities, temperature_K
+from halmd.dynamics.engines.ase import (
+    hold_centre_of_mass,
+    npt,
+    nvt,
+    start_velocities,
+    temperature_K,
+)
 from halmd.dynamics.progress import Progress
 from halmd.dynamics.stability import closest_contact, contact_limits_A, temperature_runaway
 from halmd.errors import HalmdError
@@ -35,6 +41,8 @@ _RELAX_FORCE_EV_PER_A = 0.01
 """Also the limit of the virial per atom in eV: 0.08 GPa at 20 Å³ per atom, where 0.05 eV would
 leave the cell of a soft halide two percent from its minimum."""
 _BLOCKS = 8
+_SETTLE_PS = 2.0
+"""NVT in the mean cell at the end: the step from the last cell to the mean one heats the atoms."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,9 @@ def equilibrate(
         atoms.set_cell(relaxed_cell * (mean / record["volume_relaxed_A3"]) ** (1 / 3))
         atoms.set_positions(_affine(series["last_positions"], series["last_cell"], atoms))
         start_velocities(atoms, target_K, rng)
+        with _refusing_nan(atoms):
+            nvt(atoms, settings, target_K, rng).run(round(_SETTLE_PS * 1000 / settings.timestep_fs))
+        hold_centre_of_mass(atoms)
         pressure, pressure_error = _block_mean(series["pressure_GPa"][half:])
         first, second = np.array_split(volumes[half:], 2)
         record |= {
