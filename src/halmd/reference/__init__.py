@@ -27,16 +27,15 @@ class Published:
     citation: str
     suspect: bool
     """The source itself is in doubt; shown as such, never a target."""
+    extrapolated: bool
+    """Computed at other temperatures and extrapolated by its authors."""
 
 
 def measured(formula: str) -> list[Published]:
     """Measured values of a crystalline material with this composition."""
     return [
-        Published(
-            formula=row["formula"],
-            temperature_K=float(row["temperature_K"]),
-            sigma_S_per_cm=float(row["conductivity_S_per_cm"]),
-            Ea_eV=float(row["activation_energy_eV"]) if row["activation_energy_eV"] else None,
+        _published(
+            row,
             method=row["synthesis"],
             citation=f"review ref. {row['ref_number']}, doi {row['ref_doi']}",
             suspect="SUSPECT" in row["note"],
@@ -49,18 +48,35 @@ def measured(formula: str) -> list[Published]:
 def computed(formula: str) -> list[Published]:
     """Published computed values, without those that were only remembered and never checked."""
     return [
-        Published(
-            formula=row["formula"],
-            temperature_K=float(row["temperature_K"]),
-            sigma_S_per_cm=float(row["conductivity_S_per_cm"]),
-            Ea_eV=float(row["activation_energy_eV"]) if row["activation_energy_eV"] else None,
+        _published(
+            row,
             method=row["method"],
             citation=row["source"],
-            suspect="extrapolated" in row["note"],
+            extrapolated="extrapolated" in row["note"],
         )
         for row in _rows("computed.csv", formula)
         if row["confidence"] != "from_memory"
     ]
+
+
+def _published(
+    row: dict[str, str],
+    *,
+    method: str,
+    citation: str,
+    suspect: bool = False,
+    extrapolated: bool = False,
+) -> Published:
+    return Published(
+        formula=row["formula"],
+        temperature_K=float(row["temperature_K"]),
+        sigma_S_per_cm=float(row["conductivity_S_per_cm"]),
+        Ea_eV=float(row["activation_energy_eV"]) if row["activation_energy_eV"] else None,
+        method=method,
+        citation=citation,
+        suspect=suspect,
+        extrapolated=extrapolated,
+    )
 
 
 def _rows(file: str, formula: str) -> list[dict[str, str]]:

@@ -153,7 +153,7 @@ def _draw_literature(
                 key = value.citation if kind == "measured" else value.method
                 fresh = key not in styles
                 marker = styles.setdefault(key, markers[len(styles) % len(markers)])
-                hollow = value.suspect
+                hollow = value.suspect or value.extrapolated
                 (handle,) = axes.plot(
                     1000 / value.temperature_K,
                     _y(value.sigma_S_per_cm, value.temperature_K, times_T),
@@ -170,10 +170,10 @@ def _draw_literature(
                     f"{kind}: {1000 * value.sigma_S_per_cm:.3g} mS/cm at {value.temperature_K:g} K"
                 )
                 if kind == "measured":
-                    text += f"\n  {value.citation}" + (", suspect" if hollow else "")
+                    text += f"\n  {value.citation}" + (", suspect" if value.suspect else "")
                 else:
-                    note = ", extrapolated" if hollow else ""
-                    text = f"published: {value.method}{note}"
+                    note = " (hollow: extrapolated)" if value.extrapolated else ""
+                    text = f"published for {subscripted(value.formula)}: {value.method}{note}"
                 handle.set_label(text)
                 handles.append(handle)
     return handles
@@ -221,7 +221,7 @@ def _key_handles() -> list[Any]:
 
 
 def _decorate(axes: Axes, times_T: bool) -> None:
-    axes.set_xlabel("1000 / T (1/K)")
+    axes.set_xlabel("1000 / T (K$^{-1}$)")
     axes.set_ylabel(
         r"log$_{10}$($\sigma$T / (S K cm$^{-1}$))"
         if times_T

@@ -1,7 +1,7 @@
 """`halmd structure`: from a formula and a prototype to seeded, ranked, distinct orderings."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
 from halmd.composition import (
     Formula,
@@ -23,14 +22,12 @@ from halmd.composition import (
 from halmd.config import StructureSettings
 from halmd.errors import HalmdError
 from halmd.files import whole_file, write_json
+from halmd.structures.filling import exclusions, roundings, sites, without_blocked
 from halmd.structures.ordering import VACANCY, Lattice, Occupation, distinct_orderings
 from halmd.structures.prototypes import Prototype, choose_prototype, load_prototype
 from halmd.structures.supercell import Supercell, find_supercell
 
 MOBILE = "Li"
-CLOSEST_CATIONS_A = 1.5
-"""No two sites nearer than this are ever both filled, whatever the prototype says."""
-
 _TOLERATED_CHARGE_E = 0.02
 """Refined occupancies are neutral to about a hundredth of a charge per formula unit."""
 
@@ -212,12 +209,12 @@ def _fill(
     Roundings are tried from the nearest on, because exclusions can forbid the nearest one (columns
     of M2 and M3 hold a whole number of each).
     """
-    cell, fractional, labels = _sites(prototype, supercell)
-    excluded = _exclusions(prototype, cell, fractional, labels, states)
+    cell, fractional, labels = sites(prototype, supercell)
+    excluded = exclusions(prototype, cell, fractional, labels, states)
     sizes = {label: labels.count(label) for label in dict.fromkeys(labels)}
-    occupancies = _without_blocked(occupancies, sizes, labels, excluded)
+    occupancies = without_blocked(occupancies, sizes, labels, excluded)
     species = tuple(supercell.counts)
-    for contents in itertools.islice(_roundings(occupancies, sizes, supercell.counts), _ROUNDINGS):
+    for contents in itertools.islice(roundings(occupancies, sizes, supercell.counts), _ROUNDINGS):
         lattice = Lattice(
             cell,
             fractional,
@@ -245,128 +242,6 @@ def _fill(
         f"{text}: no filling of {prototype.name} with {sum(supercell.counts.values())} atoms keeps "
         "face-sharing sites apart; raise structure.min_length_A for a larger supercell"
     )
-
-
-def _sites(
-    prototype: Prototype, supercell: Supercell
-) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:
-    """Cell (Å), fractional coordinates and labels of all sites of the supercell."""
-    matrix = supercell.matrix
-    inverse = np.linalg.inv(matrix)
-    n = round(abs(float(np.linalg.det(matrix))))
-    reach = int(np.abs(matrix).sum())
-    grid = np.array(list(itertools.product(range(-reach, reach + 1), repeat=3)))
-    inside = grid @ inverse
-    inside = inside[np.all((inside > -1e-9) & (inside < 1 - 1e-9), axis=1)]
-    if len(inside) != n:
-        raise AssertionError(f"{len(inside)} translations in a supercell of {n} cells")
-    fractional = (prototype.fractional @ inverse)[:, None] + inside[None]
-    labels = tuple(label for label in prototype.labels for _ in range(n))
-    return matrix @ prototype.lattice_A, fractional.reshape(-1, 3) % 1.0, labels
-
-
-def _exclusions(
-    prototype: Prototype,
-    cell: NDArray[np.float64],
-    fractional: NDArray[np.float64],
-    labels: tuple[str, ...],
-    states: Mapping[str, int],
-) -> NDArray[np.bool_]:
-    """Pairs of cation sites that may not both be filled, shape (n_sites, n_sites)."""
-    kinds = dict(zip(prototype.labels, prototype.occupancies, strict=True))
-    cation = np.array([all(states[e] > 0 for e in kinds[label]) for label in labels])
-    difference = fractional[:, None] - fractional[None]
-    difference -= np.rint(difference)
-    shortest = np.full(difference.shape[:2], np.inf)
-    for image in itertools.product((-1, 0, 1), repeat=3):
-        lengths = np.linalg.norm((difference + np.array(image)) @ cell, axis=-1)
-        lengths[lengths < 1e-6] = np.inf
-        shortest = np.minimum(shortest, lengths)
-    np.fill_diagonal(shortest, np.inf)
-    excluded: NDArray[np.bool_] = (shortest < CLOSEST_CATIONS_A) & cation[:, None] & cation[None]
-    for rule in prototype.keep_apart:
-        unknown = set(rule.sites) - set(labels)
-        if unknown:
-            raise HalmdError(f"{prototype.name}: keep_apart names no site {', '.join(unknown)}")
-        member = np.isin(labels, rule.sites)
-        excluded |= (shortest < rule.within_A) & member[:, None] & member[None]
-    return excluded
-
-
-def _without_blocked(
-    occupancies: Mapping[str, Mapping[str, float]],
-    sizes: Mapping[str, int],
-    labels: tuple[str, ...],
-    excluded: NDArray[np.bool_],
-) -> dict[str, dict[str, float]]:
-    """Empty the sites that always have a full excluded neighbour; their atoms go to the others.
-
-    A refinement averages over places and can fill face-sharing sites a little; an ordering cannot.
-    """
-    full = np.array([sum(occupancies[label].values()) > 0.999 for label in labels])
-    beside_full = (excluded & full).any(axis=1) & ~full
-    result = {label: dict(occupancy) for label, occupancy in occupancies.items()}
-    for label in sizes:
-        if not beside_full[np.array(labels) == label].all():
-            continue
-        for element, amount in occupancies[label].items():
-            others = [k for k, o in result.items() if k != label and o.get(element, 0.0) > 0]
-            open_sites = [k for k in others if sum(result[k].values()) < 0.999]
-            held = sum(sizes[k] * result[k][element] for k in open_sites)
-            result[label][element] = 0.0
-            for k in open_sites:
-                result[k][element] *= 1 + amount * sizes[label] / held
-    return result
-
-
-def _roundings(
-    occupancies: Mapping[str, Mapping[str, float]],
-    sizes: Mapping[str, int],
-    counts: Mapping[str, int],
-) -> Iterator[dict[str, dict[str, int]]]:
-    """Whole numbers of atoms on each site label, from the nearest to the wanted ones outwards."""
-    per_element = [
-        _element_roundings(element, total, occupancies, sizes) for element, total in counts.items()
-    ]
-    ways: list[tuple[float, tuple[tuple[float, dict[str, int]], ...]]] = []
-    for way in itertools.product(*per_element):
-        filled: dict[str, int] = {}
-        for _, numbers in way:
-            for label, n in numbers.items():
-                filled[label] = filled.get(label, 0) + n
-        if all(n <= sizes[label] for label, n in filled.items()):
-            ways.append((sum(cost for cost, _ in way), way))
-    for _, way in sorted(ways, key=lambda entry: entry[0]):
-        contents: dict[str, dict[str, int]] = {label: {} for label in sizes}
-        for element, (_, numbers) in zip(counts, way, strict=True):
-            for label, n in numbers.items():
-                if n:
-                    contents[label][element] = n
-        yield contents
-
-
-def _element_roundings(
-    element: str,
-    total: int,
-    occupancies: Mapping[str, Mapping[str, float]],
-    sizes: Mapping[str, int],
-) -> list[tuple[float, dict[str, int]]]:
-    """Distributions of `total` atoms over the labels that host an element: (cost, numbers).
-
-    The cost is the squared deviation in atoms. The nearest sixteen are kept.
-    """
-    labels = [label for label, o in occupancies.items() if element in o]
-    wanted = np.array([occupancies[label][element] * sizes[label] for label in labels])
-    ranges = [
-        range(max(0, int(w) - 2), min(sizes[label], int(w) + 3) + 1)
-        for label, w in zip(labels, wanted, strict=True)
-    ]
-    found = [
-        (float(((np.array(way) - wanted) ** 2).sum()), dict(zip(labels, way, strict=True)))
-        for way in itertools.product(*ranges)
-        if sum(way) == total
-    ]
-    return sorted(found, key=lambda entry: entry[0])[:16]
 
 
 def _atoms(lattice: Lattice, occupation: Occupation) -> Atoms:
