@@ -50,7 +50,7 @@ def test_bad_formula(tmp_path: Path, formula: str, message: str) -> None:
 
 def test_composition_the_supercell_cannot_hold(tmp_path: Path) -> None:
     done = halmd(
-        "structure", "Li2.5Y0.5Zr0.5Cl6", "-o", "out", "--max-atoms", "40",
+        "structure", "Li2.5Y0.5Zr0.5Cl6", "-o", "out", "--max-atoms", "30",
         "--min-length-A", "5", "--composition-tolerance", "0", cwd=tmp_path,
     )  # fmt: skip
     assert "atoms would" in refused(done, tmp_path)

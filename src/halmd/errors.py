@@ -11,6 +11,10 @@ class HalmdError(Exception):
     The command line prints it and exits with code 2, without a traceback.
     """
 
+    def __init__(self, message: str) -> None:
+        # Names quoted in a message may hold line breaks; the message may not.
+        super().__init__(" ".join(message.split()))
+
 
 class OutOfTimeError(Exception):
     """A run stopped cleanly at a checkpoint and wants to be started again (exit code 75)."""
