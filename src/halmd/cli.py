@@ -54,6 +54,8 @@ def _settings(model: type[SettingsT], **values: Any) -> SettingsT:
         problem = error.errors()[0]
         option = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
         message = problem["msg"].removeprefix("Value error, ")
+        # A command runs at one temperature, a campaign at several.
+        option = option.replace("--temperatures-K", "--temperature-K")
         named = f"{option}: " if problem["loc"] else ""
         raise HalmdError(f"{named}{message[0].lower()}{message[1:]}") from None
 
