@@ -1,4 +1,8 @@
-"""Settings that all tests share."""
+"""Settings that all tests share.
+
+Float strategies say `allow_subnormal=False`: the compiled part of the native evaluator switches the
+process to flushing subnormal numbers to zero, and a test may share its process with one of those.
+"""
 
 from hypothesis import HealthCheck, settings
 

@@ -75,7 +75,10 @@ def test_sha256_of_a_known_text(tmp_path: Path) -> None:
 
 
 json_records = st.dictionaries(
-    st.text(max_size=5), st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+    st.text(max_size=5),
+    st.one_of(
+        st.integers(), st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
+    ),
 )
 
 

@@ -109,7 +109,7 @@ def test_masses_and_volume() -> None:
     assert trajectory.volume_A3 == pytest.approx(8.0)
 
 
-@given(kept=st.floats(0.0, 0.999))
+@given(kept=st.floats(0.0, 0.999, allow_subnormal=False))
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -36,6 +36,7 @@ from halmd.potentials.potential import export_native  # noqa: E402
 from halmd.potentials.registry import SHIPPED  # noqa: E402
 from snapshots import Start, bare, starts  # noqa: E402
 
+MEASURED_LENGTHS_A = (11.2217, 11.2217, 6.05517)
 MEASURED_VOLUME_A3_PER_ATOM = 660.35 / 30
 """Li3YCl6 at room temperature, Asano et al. 2018 (structures/SOURCES.md)."""
 
@@ -120,7 +121,9 @@ def cell(
     atoms.calc = calculator
     pressure = pressure_GPa * units.GPa
     LBFGS(FrechetCellFilter(atoms, scalar_pressure=pressure), logfile=None).run(0.02, 300)
-    relaxed = atoms.get_volume() / len(atoms)
+    relaxed = float(atoms.get_volume() / len(atoms))
+    lengths = atoms.cell.lengths()
+    cells_along_c = max(1, round(lengths[2] / MEASURED_LENGTHS_A[2]))
     rng = np.random.default_rng(1)
     MaxwellBoltzmannDistribution(atoms, temperature_K=temperature_K, rng=rng)
     dynamics = IsotropicMTKNPT(
@@ -145,7 +148,15 @@ def cell(
         "mean_A3_per_atom": float(blocks.mean()),
         "standard_error_A3_per_atom": float(blocks.std(ddof=1) / np.sqrt(len(blocks))),
         "ratio_to_measured": float(blocks.mean() / MEASURED_VOLUME_A3_PER_ATOM),
+        "lengths_A": _at_volume(lengths, relaxed, blocks.mean(), cells_along_c),
+        "measured_lengths_A": list(MEASURED_LENGTHS_A),
     }
+
+
+def _at_volume(lengths: Any, relaxed: float, mean: float, cells_along_c: int) -> list[float]:
+    """Relaxed cell lengths in Å scaled to the mean volume, for one crystallographic cell."""
+    scaled = lengths * (mean / relaxed) ** (1 / 3) / np.array([1, 1, cells_along_c])
+    return [float(length) for length in scaled]
 
 
 def _rounded(value: Any) -> Any:
