@@ -61,7 +61,7 @@ def test_options_have_the_names_of_the_settings() -> None:
     assert "--show-computed" in text
 
 
-@given(st.floats(min_value=1, max_value=3000, allow_nan=False))
+@given(st.floats(min_value=1, max_value=3000, allow_subnormal=False))
 def test_temperature_names_are_safe_in_paths(temperature: float) -> None:
     name = temperature_name(temperature)
     assert name.endswith("K")

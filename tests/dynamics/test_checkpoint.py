@@ -16,7 +16,7 @@ from halmd.dynamics import checkpoint as saved
 from halmd.dynamics.checkpoint import Checkpoint
 from halmd.errors import HalmdError
 
-finite = st.floats(allow_nan=False, width=64)
+finite = st.floats(allow_nan=False, allow_subnormal=False, width=64)
 
 
 def example(step: int) -> Checkpoint:
