@@ -53,8 +53,8 @@ def test_known_diffusivity_in_its_units() -> None:
 
 def test_independent_ions_have_a_haven_ratio_of_one_and_pairs_of_a_half() -> None:
     rng = np.random.default_rng(1)
-    free = diffusion(crystal(brownian(rng, 6000, 20, 0.2), rng), SETTINGS, temperature_K=600)
-    bound = diffusion(crystal(pairs(rng, 6000, 20, 0.2), rng), SETTINGS, temperature_K=600)
+    free = diffusion(crystal(brownian(rng, 20000, 20, 0.2), rng), SETTINGS, temperature_K=600)
+    bound = diffusion(crystal(pairs(rng, 20000, 20, 0.2), rng), SETTINGS, temperature_K=600)
     for record, truth in ((free, 1.0), (bound, 0.5)):
         low, high = record["haven_ratio_interval95"]
         assert low < truth < high

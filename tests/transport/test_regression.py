@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom
-from walks import FRAME_PS, brownian, exchanging, hopping, pairs
+from walks import FRAME_PS, brownian, exchanging, hopping, jumping_back, pairs
 
 from halmd.transport.displacements import (
     mean_square_displacement,
@@ -64,6 +64,25 @@ def test_coverage_over_a_thousand_walks(name: str, capsys: pytest.CaptureFixture
     # Slightly wide is allowed, narrow is not.
     assert 0.63 <= share68 <= 0.86
     assert 0.92 <= share95 <= 1.0
+
+
+def test_jumps_back_bias_a_short_run_and_no_more_than_this() -> None:
+    # Jumps there and back, three times as frequent as those that lead anywhere, last for some
+    # picoseconds. A hundred of them are not enough to leave that regime: a known limit of the fit.
+    truth = 0.07 * 2.5**2 / 6
+    rng = np.random.default_rng(1)
+    ratios = [
+        estimate(jumping_back(rng, 2000, 18, 0.07), FRAME_PS).D_A2_per_ps / truth for _ in range(40)
+    ]
+    assert 0.95 < np.mean(ratios) < 1.3
+    longer = [
+        estimate(
+            jumping_back(rng, 8000, 18, 0.07), FRAME_PS, fit_from_ps=15, fit_to_ps=60
+        ).D_A2_per_ps
+        / truth
+        for _ in range(20)
+    ]
+    assert np.mean(longer) == pytest.approx(1.0, abs=0.08)
 
 
 def test_ordinary_least_squares_errors_are_far_too_small() -> None:

@@ -43,3 +43,17 @@ def exchanging(rng: np.random.Generator, frames: int, ions: int, D_A2_per_ps: fl
     width = np.sqrt(2 * np.where(state, fast, slow) * FRAME_PS)
     result: Floats = np.cumsum(rng.normal(size=(frames, ions, 3)) * width[..., None], axis=0)
     return result
+
+
+def jumping_back(
+    rng: np.random.Generator, frames: int, ions: int, jumps_per_ps: float, back_per_ps: float = 0.2
+) -> Floats:
+    """Poisson jumps, and jumps there and back between a pair of sites that lead nowhere.
+
+    The pair adds a²/2 (1 - exp(-2 k t)) to the MSD and nothing to D = rate a² / 6.
+    """
+    turns = rng.random((frames, ions)) < back_per_ps * FRAME_PS
+    side = np.cumsum(turns, axis=0) % 2
+    result = hopping(rng, frames, ions, jumps_per_ps)
+    result[..., 0] += 2.5 * side
+    return result

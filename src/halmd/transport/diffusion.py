@@ -61,6 +61,7 @@ def diffusion(
     tracer = estimate(
         positions,
         interval_ps,
+        jump_length_A=settings.jump_length_A,
         fit_from_ps=settings.fit_from_ps,
         fit_to_ps=settings.fit_to_ps,
     )

@@ -72,6 +72,7 @@ def estimate(
     positions_A: Floats,
     interval_ps: float,
     *,
+    jump_length_A: float = 2.5,
     fit_from_ps: float | None = None,
     fit_to_ps: float | None = None,
 ) -> Estimate:
@@ -87,7 +88,7 @@ def estimate(
     first = (
         round(fit_from_ps / interval_ps)
         if fit_from_ps
-        else window_start(msd, interval_ps, n_ions, d, last)
+        else window_start(msd, interval_ps, n_ions, d, last, jump_length_A)
     )
     first = max(1, min(first, last // 2))
     lags = np.unique(np.linspace(first, last, min(_LAGS, last - first + 1)).astype(int))
@@ -115,21 +116,27 @@ def estimate(
     )
 
 
-def window_start(msd: Floats, interval_ps: float, n_ions: int, d: int, last: int) -> int:
+def window_start(
+    msd: Floats, interval_ps: float, n_ions: int, d: int, last: int, jump_length_A: float
+) -> int:
     """First lag of the diffusive regime.
 
-    The earliest lag t of at least 2 ps at which the slope of the MSD over [t, 2t] exceeds the one
-    over [2t, 4t] by no more than a tenth, or by no more than the statistical error of their
-    difference. Cages and back-jumps make the slope fall before. At most a sixth of the window.
+    The earliest lag t of at least 2 ps, by which the MSD has reached half a squared jump length
+    (before that, jumps back are not over and the slope is too large), and at which the slope of the
+    MSD over [t, 2t] exceeds the one over [2t, 4t] by no more than three percent, or a third of the
+    statistical error of their difference. At most a third of the end of the window, so that a
+    slope remains to be fitted: where jumps back last longer than that, D comes out too large.
     """
     n_frames = len(msd)
+    moved = np.flatnonzero(msd >= jump_length_A**2 / 2)
     lag = max(1, round(SHORTEST_START_PS / interval_ps))
-    latest = max(lag, last // 6)
+    latest = max(lag, last // 3)
+    lag = min(latest, max(lag, int(moved[0]) if len(moved) else latest))
     while lag < latest:
         early = (msd[2 * lag] - msd[lag]) / lag
         late = (msd[4 * lag] - msd[2 * lag]) / (2 * lag) if 4 * lag < n_frames else early
-        error = 1.5 * np.sqrt(2 * 4 * lag / (d * n_ions * n_frames))
-        if late > 0 and early <= late * (1 + max(0.1, error)):
+        error = np.sqrt(2 * 4 * lag / (d * n_ions * n_frames))
+        if late > 0 and early <= late * (1 + max(0.03, error / 3)):
             break
         lag = max(lag + 1, round(lag * 1.25))
     return min(lag, latest)
