@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from halmd.config import (
+    ArrheniusSettings,
     Campaign,
     DiffusionSettings,
     DynamicsSettings,
@@ -34,6 +35,7 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 _STRUCTURE = StructureSettings()
 _DYNAMICS = DynamicsSettings()
 _DIFFUSION = DiffusionSettings()
+_ARRHENIUS = ArrheniusSettings()
 _PLOTS = PlotSettings()
 
 
@@ -292,11 +294,12 @@ def diffusion(
 def arrhenius(
     transports: Annotated[list[Path], typer.Argument(help="transport.json of all runs.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="arrhenius.json")],
-    extrapolate_to_K: Annotated[float, typer.Option("--extrapolate-to-K")] = 300.0,
-    n_samples: int = 20_000,
+    extrapolate_to_K: Annotated[
+        float, typer.Option("--extrapolate-to-K")
+    ] = _ARRHENIUS.extrapolate_to_K,
+    n_samples: int = _ARRHENIUS.n_samples,
 ) -> None:
     """Activation energy and extrapolated conductivity of one material."""
-    from halmd.config import ArrheniusSettings
     from halmd.files import write_json
     from halmd.report.results import load_runs
     from halmd.transport.arrhenius import arrhenius as fit
