@@ -319,17 +319,13 @@ def table(
     output: Annotated[Path, typer.Option("--output", "-o", help="conductivity.csv")],
 ) -> None:
     """Write conductivity.csv and print the summary."""
-    from rich.console import Console
-
     from halmd.report.results import load_material
-    from halmd.report.table import summary, write_table
+    from halmd.report.table import write_table
 
     results = [load_material(folder) for folder in materials]
     write_table(results, output)
-    console = Console(width=max(100, Console().width))
     for material in results:
-        for part in summary(material):
-            console.print(part, highlight=False)
+        _print_summary(material)
 
 
 @app.command()
@@ -375,7 +371,6 @@ def run(
     import subprocess
 
     from halmd.report.results import load_material
-    from halmd.report.table import summary
 
     campaign = _checked(config)
     command = [sys.executable, "-m", "snakemake", "--configfile", str(config), *context.args]
@@ -384,18 +379,25 @@ def run(
         raise typer.Exit(code)
     if {"-n", "--dry-run", "--dryrun"} & set(context.args):
         return
-    from rich.console import Console
-
-    console = Console(width=max(100, Console().width))
     results = Path(campaign.results)
     for material in campaign.materials:
         if (results / material.folder / "arrhenius.json").is_file():
-            for part in summary(load_material(results / material.folder)):
-                console.print(part, highlight=False)
+            _print_summary(load_material(results / material.folder))
     for extension in campaign.plots.formats:
         path = results / "plots" / f"conductivity-temperature.{extension}"
         if path.is_file():
-            console.print(f"plot: {path}", highlight=False)
+            typer.echo(f"plot: {path}")
+
+
+def _print_summary(material: Any) -> None:
+    """The table and the lines that matter of one material's results."""
+    from rich.console import Console
+
+    from halmd.report.table import summary
+
+    console = Console(width=max(100, Console().width))
+    for part in summary(material):
+        console.print(part, highlight=False)
 
 
 @app.command()
