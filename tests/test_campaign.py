@@ -86,6 +86,11 @@ def test_material_mistakes_are_found_before_anything_runs(
         check_campaign(campaign(materials=materials))
 
 
+def test_mobile_element_must_be_in_the_formula() -> None:
+    with pytest.raises(HalmdError, match="Li3YCl6 holds no Na"):
+        check_campaign(campaign(diffusion={"mobile": "Na"}))
+
+
 def test_untrained_element_is_refused_unless_accepted() -> None:
     made = campaign(potential="halmd-liycl-1", materials=[{"formula": "Li3InCl6"}])
     with pytest.raises(HalmdError, match="not trained on In"):

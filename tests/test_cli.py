@@ -117,6 +117,12 @@ def test_bad_campaign(tmp_path: Path) -> None:
         assert "did you mean `formula`?" in line
 
 
+def test_output_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("a file, not a folder")
+    done = halmd("structure", "Li3YCl6", "-o", "given", "--min-length-A", "5", cwd=tmp_path)
+    assert "given: File exists" in refused(done, tmp_path)
+
+
 def test_debug_shows_a_traceback(tmp_path: Path) -> None:
     done = halmd("--debug", "structure", "Li3YtCl6", "-o", "out", cwd=tmp_path)
     assert "Traceback" in done.stderr

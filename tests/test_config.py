@@ -69,7 +69,11 @@ def test_full_example_says_the_defaults() -> None:
         ({"dynamics": {"timestep_fs": 3}}, "not a whole number of timesteps of 3 fs"),
         ({"dynamics": {"checkpoint_interval_ps": 0.33}}, "not a whole number of frames"),
         ({"dynamics": {"temperatures_K": [500, 500]}}, "stands twice"),
+        ({"dynamics": {"temperatures_K": [500.0001, 500.0002]}}, "stands twice"),
         ({"dynamics": {"temperatures_K": []}}, "at least 1 item"),
+        ({"results": "my results"}, "`results`: a folder may hold letters.*found 'my results'"),
+        ({"work": ""}, "`work`: a folder may hold letters"),
+        ({"materials": [{"formula": "Li3YCl6", "name": "plots"}]}, "folder of the campaign's own"),
         ({"dynamics": {"engine": "gromacs"}}, "dynamics.engine"),
         ({"materials": [{"formula": "Li3YCl6"}] * 2}, "would share the folder 'li3ycl6'"),
         ({"diffusion": {"fit_from_ps": 20, "fit_to_ps": 10}}, "not before"),
@@ -96,6 +100,11 @@ def test_file_that_is_no_campaign_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(HalmdError, match=r"broken\.yaml") as caught:
         load_campaign(path)
     assert "\n" not in str(caught.value)
+
+
+def test_folder_in_the_place_of_a_campaign_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HalmdError, match="Is a directory"):
+        load_campaign(tmp_path)
 
 
 def test_seed_zero_is_a_seed() -> None:

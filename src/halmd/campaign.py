@@ -112,13 +112,19 @@ def with_temperature(settings: DynamicsSettings, temperature_K: float) -> str:
 def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> None:
     """Find every mistake in materials and potential before anything is written.
 
-    Raises HalmdError for a malformed or charged formula, a composition without a prototype, and
-    elements that the potential was not trained on.
+    Raises HalmdError for a malformed or charged formula, a formula without the mobile element, a
+    composition without a prototype, and elements that the potential was not trained on.
     """
     entry = find(campaign.potential)
     for material in campaign.materials:
         check_neutral(material.formula)
         formula = parse_formula(material.formula)
+        mobile = campaign.diffusion.mobile
+        if mobile not in formula:
+            raise HalmdError(
+                f"{material.formula} holds no {mobile}, whose diffusion would be measured; "
+                "set diffusion.mobile to one of its elements"
+            )
         load_prototype(material.prototype or choose_prototype(formula, structures), structures)
         require_elements(
             frozenset(formula),

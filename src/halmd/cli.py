@@ -368,16 +368,21 @@ def run(
     config: Annotated[Path, typer.Argument(help="A campaign file.")] = Path("config.yaml"),
 ) -> None:
     """Check a campaign, then run it with Snakemake; further options go to Snakemake."""
+    import os
+    import re
     import subprocess
 
     from halmd.report.results import load_material
 
     campaign = _checked(config)
-    command = [sys.executable, "-m", "snakemake", "--configfile", str(config), *context.args]
-    code = subprocess.run(command, check=False).returncode
+    # --configfile takes every word behind it, targets too: it comes last.
+    command = [sys.executable, "-m", "snakemake", *context.args, "--configfile", str(config)]
+    # The rules call `halmd`; without an activated environment only this folder has it.
+    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    code = subprocess.run(command, env=os.environ | {"PATH": search}, check=False).returncode
     if code:
         raise typer.Exit(code)
-    if {"-n", "--dry-run", "--dryrun"} & set(context.args):
+    if any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", word) for word in context.args):
         return
     results = Path(campaign.results)
     for material in campaign.materials:
@@ -447,6 +452,12 @@ def _guarded(call: Callable[[], Any]) -> int:
     except OutOfTimeError as error:
         print(f"halmd: {error}", file=sys.stderr)
         return EXIT_OUT_OF_TIME
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A folder in the place of a file, no permission, a full disk: the person's to mend.
+        print(f"halmd: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return EXIT_BAD_INPUT
     return 0
 
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from halmd.errors import HalmdError
 
@@ -19,6 +27,16 @@ SCHEMA_FILE = Path(__file__).with_name("config.schema.json")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+
+
+def _plain_path(path: str) -> str:
+    if not re.fullmatch(r"[\w./+-]+", path):
+        raise ValueError("a folder may hold letters, digits and . _ + - / only")
+    return path
+
+
+Folder = Annotated[str, AfterValidator(_plain_path)]
+"""A path without blanks and other characters that mean something to a shell."""
 
 
 class Settings(BaseModel):
@@ -73,7 +91,8 @@ class DynamicsSettings(Settings):
     @field_validator("temperatures_K")
     @classmethod
     def _distinct(cls, values: list[float]) -> list[float]:
-        if len(set(values)) != len(values):
+        # Folders name temperatures with six digits; two that agree in those would share one.
+        if len({f"{value:g}" for value in values}) != len(values):
             raise ValueError("the same temperature stands twice")
         return sorted(values)
 
@@ -157,6 +176,10 @@ class Material(Settings):
         return self.name or re.sub(r"[^A-Za-z0-9._+-]", "_", self.formula)
 
 
+RESERVED_FOLDERS = ("plots", "logs", "benchmarks", "potential")
+"""Folders beside those of the materials in results/ and work/."""
+
+
 class Campaign(Settings):
     """A whole campaign: everything that decides a result."""
 
@@ -164,9 +187,9 @@ class Campaign(Settings):
     """Name of the campaign, written into the results folder."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random; every run derives its own from it."""
-    results: str = "results"
+    results: Folder = "results"
     """Folder of the results."""
-    work: str = "work"
+    work: Folder = "work"
     """Folder of checkpoints and scratch; may be on another disk."""
     potential: str = "halmd-liycl-1"
     """Registry name, path to a MACE .model, or import path module:factory of an ASE calculator."""
@@ -192,6 +215,8 @@ class Campaign(Settings):
     def _distinct_folders(cls, materials: list[Material]) -> list[Material]:
         folders = [material.folder.lower() for material in materials]
         for folder in folders:
+            if folder in RESERVED_FOLDERS:
+                raise ValueError(f"{folder!r} is a folder of the campaign's own; take another name")
             if folders.count(folder) > 1:
                 raise ValueError(
                     f"two materials would share the folder {folder!r}; give one a `name:`"
@@ -205,6 +230,8 @@ def load_campaign(path: Path) -> Campaign:
         record = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise HalmdError(f"{path}: no such file") from None
+    except OSError as error:
+        raise HalmdError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = " ".join(str(error).split())
         raise HalmdError(f"{path}: not valid YAML: {problem}") from None
