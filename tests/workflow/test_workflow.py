@@ -11,29 +11,42 @@ import numpy as np
 import pytest
 import yaml
 
+from halmd.campaign import options, with_temperature
+from halmd.config import Campaign, DynamicsSettings, StructureSettings
 from halmd.files import read_json
 from halmd.trajectory import read_trajectory
 
 REPOSITORY = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+SNAKEMAKE_OPTIONS = ("--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1")
 pytestmark = pytest.mark.workflow
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def started(folder: Path, *command: str, path: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python module in a folder, with this search path for commands."""
     environment = os.environ | {
         "PYTHONPATH": str(folder),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": path,
         "HALMD_STRUCTURES": str(REPOSITORY / "structures"),
     }
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
     return subprocess.run(
-        [*command, "--cores", "1", *arguments],
+        [sys.executable, "-m", *command],
         cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return started(folder, "snakemake", *SNAKEMAKE_OPTIONS, *arguments, path=path)
+
+
+def halmd_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`halmd run` as from a shell in which no environment is active."""
+    return started(folder, "halmd.cli", "run", *arguments, *SNAKEMAKE_OPTIONS, path=os.defpath)
 
 
 def to_run(folder: Path) -> dict[str, int]:
@@ -130,6 +143,60 @@ def test_plots_target_draws_again_without_molecular_dynamics(finished: Path) -> 
     assert done.returncode == 0, done.stderr
     assert figure.read_bytes() == before
     assert "rule dynamics" not in done.stdout + done.stderr
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """The finished campaign, to be changed."""
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+def test_run_out_of_time_continues_where_it_stopped(copy: Path) -> None:
+    """With an allowance of no minutes, each start reaches one checkpoint, 2 ps further."""
+    run = copy / "results" / "Li3YCl6" / "00" / "700K" / "r0"
+    before = read_trajectory(run / "trajectory.h5")
+    edit(copy, dynamics={"production_ps": 12})
+    record = str((run / "run.json").relative_to(copy))
+    done = snakemake(copy, record, "--set-resources", "dynamics:runtime=1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "stopped at 10.0 of 12 ps" in done.stdout + done.stderr
+    after = read_trajectory(run / "trajectory.h5")
+    assert after.time_ps[-1] == pytest.approx(12.0)
+    n_before = len(before.time_ps)
+    assert np.array_equal(after.positions_A[:n_before], before.positions_A)
+
+
+def test_named_campaign_takes_nothing_from_config_yaml(copy: Path) -> None:
+    """What a campaign leaves out has its default, whatever config.yaml beside it says."""
+    record = {"results": "other", "work": "w", "materials": [{"formula": "Li3YCl6"}]}
+    (copy / "other.yaml").write_text(yaml.safe_dump(record))
+    done = halmd_run(copy, "other.yaml", "-np")
+    assert done.returncode == 0, done.stderr
+    commands = done.stdout + done.stderr
+    assert options(StructureSettings()) in commands
+    assert with_temperature(DynamicsSettings(), 500.0) in commands
+    assert f"halmd potential {Campaign.model_fields['potential'].default} " in commands
+
+
+def test_halmd_run_makes_one_target(copy: Path) -> None:
+    (copy / "results" / "conductivity.csv").unlink()
+    done = halmd_run(copy, "config.yaml", "results/conductivity.csv")
+    assert done.returncode == 0, done.stderr
+    assert (copy / "results" / "conductivity.csv").is_file()
+    assert "plot: results/plots/conductivity-temperature.svg" in done.stdout
+
+
+def test_edit_of_an_own_cif_builds_again(copy: Path) -> None:
+    cif = copy / "my crystal.cif"
+    shutil.copy(REPOSITORY / "structures" / "Li3YCl6_P-3m1_M1M2.cif", cif)
+    material = {"formula": "Li3YCl6", "name": "own", "prototype": cif.name}
+    edit(copy, materials=[material])
+    ordering = "results/own/orderings/00.extxyz"
+    done = snakemake(copy, ordering)
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to be done" in snakemake(copy, ordering).stderr
+    cif.write_text(cif.read_text() + "# edited\n")
+    assert "structure" in snakemake(copy, ordering, "--dry-run").stdout
 
 
 @pytest.mark.parametrize(

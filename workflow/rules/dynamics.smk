@@ -47,7 +47,7 @@ rule dynamics:
     benchmark:
         f"{WORK}/benchmarks/{RUN}/dynamics.tsv"
     threads: 1
-    # A run that is out of time (exit code 75) continues from its checkpoint.
+    # A run that nears the end of its allowance stops at a checkpoint (exit code 75) and continues.
     retries: 3
     resources:
         mem_mb=2000,
@@ -56,4 +56,5 @@ rule dynamics:
         "OMP_NUM_THREADS={threads} halmd dynamics {input.start} --potential {input.potential} "
         "--output {output.trajectory} --record {output.record} --scratch {params.scratch} "
         "--seed {params.seed} {params.settings} --mobile {params.mobile} {params.extrapolation} "
+        "--max-minutes $(({resources.runtime} * 95 / 100)) "
         "> {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"

@@ -1,4 +1,7 @@
 rule potential:
+    input:
+        # A model file of the user's own: another one under the same name makes everything again.
+        [CAMPAIGN.potential] if Path(CAMPAIGN.potential).is_file() else [],
     output:
         POTENTIAL,
     params:
@@ -14,5 +17,5 @@ rule potential:
         mem_mb=4000,
         runtime=60,
     shell:
-        "halmd potential '{params.name}' --output {params.folder} "
+        "halmd potential {params.name:q} --output {params.folder} "
         "--evaluator {params.evaluator} > {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"

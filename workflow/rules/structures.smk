@@ -1,9 +1,17 @@
 def prototype_option(wildcards):
     prototype = material_named(CAMPAIGN, wildcards.material).prototype
-    return f"--prototype {prototype}" if prototype else ""
+    return f"--prototype {shlex.quote(prototype)}" if prototype else ""
+
+
+def own_cif(wildcards):
+    """A material's own CIF, so that an edit of it builds the structures again."""
+    prototype = material_named(CAMPAIGN, wildcards.material).prototype
+    return prototype if prototype and Path(prototype).is_file() else []
 
 
 rule structure:
+    input:
+        own_cif,
     output:
         orderings=[
             f"{RESULTS}/{{material}}/orderings/{n:02d}.extxyz"
@@ -25,5 +33,5 @@ rule structure:
         mem_mb=2000,
         runtime=30,
     shell:
-        "halmd structure '{params.formula}' --output {params.folder} {params.prototype} "
+        "halmd structure {params.formula:q} --output {params.folder} {params.prototype} "
         "--seed {params.seed} {params.settings} > {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
