@@ -1,0 +1,13 @@
+"""Trajectories: halmd's own H5MD files, and everybody else's."""
+
+from halmd.trajectory.frames import Block, Frames
+from halmd.trajectory.h5md import THERMO_UNITS, Trajectory, read_trajectory, write_trajectory
+
+__all__ = [
+    "THERMO_UNITS",
+    "Block",
+    "Frames",
+    "Trajectory",
+    "read_trajectory",
+    "write_trajectory",
+]
