@@ -294,17 +294,35 @@ def diffusion(
 def arrhenius(
     transports: Annotated[list[Path], typer.Argument(help="transport.json of all runs.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="arrhenius.json")],
+    curve: Annotated[str, typer.Option(help="auto, line, two_lines or vtf.")] = _ARRHENIUS.curve,
     extrapolate_to_K: Annotated[
         float, typer.Option("--extrapolate-to-K")
     ] = _ARRHENIUS.extrapolate_to_K,
+    at_temperatures_K: Annotated[
+        list[float], typer.Option("--at-temperatures-K", help="May be given several times.")
+    ] = _ARRHENIUS.at_temperatures_K,
+    regime_changes_per_1000_per_K: Annotated[
+        float, typer.Option("--regime-changes-per-1000-per-K")
+    ] = _ARRHENIUS.regime_changes_per_1000_per_K,
+    between_orderings_prior_ln: float = _ARRHENIUS.between_orderings_prior_ln,
+    scatter_prior_ln: float = _ARRHENIUS.scatter_prior_ln,
     n_samples: int = _ARRHENIUS.n_samples,
 ) -> None:
-    """Activation energy and extrapolated conductivity of one material."""
+    """Activation energy and conductivities of one material, inside and beyond the data."""
     from halmd.files import write_json
     from halmd.report.results import load_runs
     from halmd.transport.arrhenius import arrhenius as fit
 
-    settings = _settings(ArrheniusSettings, extrapolate_to_K=extrapolate_to_K, n_samples=n_samples)
+    settings = _settings(
+        ArrheniusSettings,
+        curve=curve,
+        extrapolate_to_K=extrapolate_to_K,
+        at_temperatures_K=at_temperatures_K,
+        regime_changes_per_1000_per_K=regime_changes_per_1000_per_K,
+        between_orderings_prior_ln=between_orderings_prior_ln,
+        scatter_prior_ln=scatter_prior_ln,
+        n_samples=n_samples,
+    )
     found = fit(load_runs(transports), settings)
     write_json(output, found)
     typer.echo(

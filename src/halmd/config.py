@@ -141,8 +141,18 @@ class DiffusionSettings(Settings):
 class ArrheniusSettings(Settings):
     """How diffusivities at several temperatures become an activation energy."""
 
+    curve: Literal["auto", "line", "two_lines", "vtf"] = "auto"
+    """Curve of ln(sigma T); auto averages one line and two joined lines by their evidence."""
     extrapolate_to_K: Positive = 300.0
     """Temperature to which the conductivity is extrapolated, in K."""
+    at_temperatures_K: list[Positive] = []
+    """Further temperatures at which the conductivity is given, in K."""
+    regime_changes_per_1000_per_K: Annotated[float, Field(ge=0, le=10)] = 0.25
+    """Changes of Ea to expect per unit of 1000/T, inside and beyond the data; 0 for one line."""
+    between_orderings_prior_ln: Annotated[float, Field(gt=0, le=3)] = 0.5
+    """Scale of the half-Student prior of the spread between orderings, in ln units."""
+    scatter_prior_ln: Annotated[float, Field(gt=0, le=3)] = 0.2
+    """Scale of the half-Student prior of what neither curve nor error explains, in ln units."""
     n_samples: Annotated[int, Field(ge=1000, le=1_000_000)] = 20_000
     """Posterior samples of (Ea, prefactor)."""
 

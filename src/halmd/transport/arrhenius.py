@@ -1,260 +1,280 @@
-"""`halmd arrhenius`: diffusivities at several temperatures to Ea and an extrapolated conductivity.
+"""`halmd arrhenius`: diffusivities at several temperatures to Ea and conductivities elsewhere.
 
-The model is ln(sigma T) = ln A - Ea / (k_B T) + (deviation of the ordering) + (scatter) + (error
-of the run). Deviations of orderings have a common standard deviation tau, shared by all
-temperatures of an ordering; scatter has omega, what the line does not describe. Both are unknown,
-have half-normal priors of 0.5 in ln units, and are integrated over on a grid, so that two
-orderings alone already widen the interval of everything that is extrapolated. For given tau and
-omega the posterior of (ln A, Ea) under a flat prior is Gaussian, and its normalisation is the
-weight of the grid point (restricted likelihood).
+Curves are fitted to ln(sigma T), and apart from it to ln D (`lines`), with unknown spread between
+orderings and unknown scatter (`evidence`), and averaged by their posterior weights (`averaging`).
+Beyond the data, intervals allow for a change of regime that the data cannot show; numbers without
+that allowance stand beside.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from halmd.config import ArrheniusSettings
+from halmd.transport.averaging import Fit, Model, fit, points_of
 from halmd.transport.conductivity import nernst_einstein_S_per_cm
 from halmd.transport.diffusion import LEVELS
+from halmd.transport.evidence import Floats, Points, Spread, sample
+from halmd.transport.lines import (
+    CHANGE_SD_EV,
+    EA_MEAN_EV,
+    EA_SD_EV,
+    FEWEST_TEMPERATURES,
+    candidates,
+    levels,
+)
+from halmd.transport.usable import Run, sort_out
 from halmd.units import BOLTZMANN_EV_PER_K
 
-Floats = NDArray[np.float64]
-
-PRIOR_SPREAD = 0.5
-"""Scale of the half-normal priors of tau and omega, in ln units: a factor of 1.6."""
-
-FEWEST_TEMPERATURES = 3
-_GRID = np.linspace(0.0, 2.0, 41)
+_TABLE_ROWS = 256
+_BAND_POINTS = 60
+_UNITS = ("_S_per_cm", "_cm2_per_s", "_S_K_per_cm", "_eV", "_K", "_ln")
 
 
-@dataclass(frozen=True)
-class Points:
-    """Usable runs as points of a line."""
-
-    inverse_kT: Floats
-    """1 / (k_B T) in 1/eV, shape (n,)."""
-    temperature_K: Floats
-    value: Floats
-    """ln(sigma T / (S K/cm)) or ln(D / (cm²/s))."""
-    error: Floats
-    ordering: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Line:
-    """Posterior samples of a line."""
-
-    intercept: Floats
-    """ln A or ln D0, shape (n_samples,)."""
-    Ea_eV: Floats
-    between_orderings: float | None
-    """Posterior mean of tau, in ln units; None with a single ordering."""
-    scatter: float
-    """Posterior mean of omega, in ln units."""
-
-    def at(self, temperature_K: float | Floats) -> Floats:
-        """Samples of the line at temperatures: shape (n_samples,) or (n_samples, n)."""
-        x = 1 / (BOLTZMANN_EV_PER_K * np.asarray(temperature_K))
-        result: Floats = (
-            self.intercept[:, None] - self.Ea_eV[:, None] * x
-            if np.ndim(x)
-            else self.intercept - self.Ea_eV * x
-        )
-        return result
-
-
-def arrhenius(
-    runs: list[dict[str, Any]], settings: ArrheniusSettings, *, seed: int = 0
-) -> dict[str, Any]:
+def arrhenius(runs: list[Run], settings: ArrheniusSettings, *, seed: int = 0) -> dict[str, Any]:
     """The content of arrhenius.json from the transport records of one material.
 
-    Each run carries `temperature_K`, `ordering`, and what `diffusion` writes. Runs whose verdict is
-    not "converged" are left out and listed. Without three usable temperatures there is no fit, and
-    the verdict says so.
+    Each run carries `ordering`, `replica` and what `diffusion` writes. Runs whose verdict is not
+    "converged" are left out and listed with the rule. Means at single temperatures are always
+    given; without enough temperatures there is no fit, and the verdict says so. Raises HalmdError
+    for input that is damaged or mixed.
     """
-    usable = [run for run in runs if run["verdict"] == "converged"]
-    excluded = [
-        {key: run[key] for key in ("temperature_K", "ordering", "replica", "verdict")}
-        for run in runs
-        if run["verdict"] != "converged"
-    ]
-    temperatures = sorted({run["temperature_K"] for run in usable})
+    usable, excluded = sort_out(runs)
+    temperatures = sorted({float(run["temperature_K"]) for run in usable})
+    rng = np.random.default_rng(seed)
+    spread = Spread(settings.between_orderings_prior_ln, settings.scatter_prior_ln)
     record: dict[str, Any] = {
+        "verdict": "ok",
         "orderings": sorted({run["ordering"] for run in usable}),
         "temperatures_K": temperatures,
         "excluded": excluded,
         "settings": settings.model_dump(),
-        "pooled": [],
+        "pooled": _pooled(usable, spread, settings.n_samples, rng) if usable else [],
+        "notes": [],
     }
-    if len(temperatures) < FEWEST_TEMPERATURES:
-        return record | {"verdict": "too_few_temperatures"}
-    rng = np.random.default_rng(seed)
-    conductivity = _points(usable, lambda run: run["sigma_NE_S_per_cm"] * run["temperature_K"])
-    diffusivity = _points(usable, lambda run: run["D_tracer_cm2_per_s"])
-    line = fit_line(conductivity, settings.n_samples, rng)
-    line_D = fit_line(diffusivity, settings.n_samples, rng)
-    target_K = settings.extrapolate_to_K
-    ln_sigma = line.at(target_K) - np.log(target_K)
-    coldest = temperatures[0]
+    if not usable:
+        return record | {"verdict": "no_usable_runs"}
+    names = candidates(settings.curve, len(temperatures))
+    if not names:
+        needed = FEWEST_TEMPERATURES["line" if settings.curve == "auto" else settings.curve]
+        return record | {"verdict": "too_few_temperatures", "temperatures_needed": needed}
+    points = points_of(usable, lambda run: run["sigma_NE_S_per_cm"] * run["temperature_K"])
+    points_D = points_of(usable, lambda run: run["D_tracer_cm2_per_s"])
+    sigma = fit(points, settings, rng)
+    D = fit(points_D, settings, rng)
+    chord, chord_D = sigma.chord(), D.chord()
+    several = len(record["orderings"]) > 1
+    targets = sorted({settings.extrapolate_to_K, *settings.at_temperatures_K})
     record |= {
-        "verdict": "ok",
-        **_summary("Ea_eV", line.Ea_eV),
-        **_summary("Ea_D_eV", line_D.Ea_eV),
-        **_summary("ln_A_S_K_per_cm", line.intercept),
-        **_summary("ln_D0_cm2_per_s", line_D.intercept),
-        "correlation_Ea_ln_A": float(np.corrcoef(line.Ea_eV, line.intercept)[0, 1]),
-        "between_orderings_ln": line.between_orderings,
-        "scatter_ln": line.scatter,
-        "chi2_per_degree": _chi2(conductivity, line),
-        "extrapolation": {
-            "temperature_K": target_K,
-            "is_extrapolation": not coldest <= target_K <= temperatures[-1],
-            "distance_1000_per_K": max(0.0, 1000 / target_K - 1000 / coldest),
-            "measured_range_1000_per_K": 1000 / coldest - 1000 / temperatures[-1],
-            **_summary("sigma_NE_S_per_cm", np.exp(ln_sigma), middle="median"),
-            **_summary("D_tracer_cm2_per_s", np.exp(line_D.at(target_K)), middle="median"),
+        **summary("Ea_eV", chord[0]),
+        **summary("Ea_D_eV", chord_D[0]),
+        **summary("ln_A_S_K_per_cm", chord[1]),
+        **summary("ln_D0_cm2_per_s", chord_D[1]),
+        "Ea_is": "slope between the coldest and the hottest used temperature, averaged over models",
+        "correlation_Ea_ln_A": float(np.corrcoef(*chord)[0, 1]),
+        "between_orderings": "estimated" if several else "unknown: one ordering; its prior is used",
+        "between_orderings_ln": None,
+        **(summary("between_orderings_ln", sigma.tau) if several else {}),
+        **summary("scatter_ln", sigma.omega),
+        "chi2_per_degree": _chi2(points, sigma),
+        "models": [_model_record(m, "ln_A_S_K_per_cm") for m in sigma.models],
+        "models_D": [_model_record(m, "ln_D0_cm2_per_s") for m in D.models],
+        "regimes": _regimes(sigma),
+        "samples": _table(sigma, rng),
+        "extrapolation": _prediction(settings.extrapolate_to_K, sigma, D, temperatures),
+        "at_temperatures": [_prediction(T, sigma, D, temperatures) for T in targets],
+        "band": _band(sigma, min(targets[0], temperatures[0]), max(targets[-1], temperatures[-1])),
+        "priors": {
+            "Ea_mean_eV": EA_MEAN_EV,
+            "Ea_sd_eV": EA_SD_EV,
+            "Ea_change_sd_eV": CHANGE_SD_EV,
+            "models": "prior_weight of each: no change, or one, where the break may lie",
         },
-        "band": _band(line, target_K, temperatures[-1]),
-        "pooled": [
-            _pooled([run for run in usable if run["temperature_K"] == t], line)
-            for t in temperatures
-        ],
     }
+    record["notes"] = _notes(record, settings)
     return record
 
 
-def _points(runs: list[dict[str, Any]], quantity: Callable[[dict[str, Any]], float]) -> Points:
-    names = sorted({run["ordering"] for run in runs})
-    temperature = np.array([run["temperature_K"] for run in runs], dtype=float)
-    return Points(
-        inverse_kT=1 / (BOLTZMANN_EV_PER_K * temperature),
-        temperature_K=temperature,
-        value=np.log([quantity(run) for run in runs]),
-        error=np.array([_ln_error(run) for run in runs]),
-        ordering=np.array([names.index(run["ordering"]) for run in runs]),
-    )
-
-
-def _ln_error(run: dict[str, Any]) -> float:
-    """Standard deviation of ln D; a Student error counts with its own variance."""
-    freedom = run["D_tracer_degrees_of_freedom"]
-    wider = np.sqrt(freedom / (freedom - 2)) if freedom > 2 else 3.0
-    return float(run["relative_error"] * wider)
-
-
-def fit_line(points: Points, n_samples: int, rng: np.random.Generator) -> Line:
-    """Posterior samples of value = intercept - Ea x, integrated over tau and omega."""
-    centre = points.inverse_kT.mean()
-    design = np.stack([np.ones_like(points.value), -(points.inverse_kT - centre)], axis=1)
-    same = (points.ordering[:, None] == points.ordering[None]).astype(float)
-    several = len(set(points.ordering)) > 1
-    taus = _GRID
-    log_weights = np.empty((len(taus), len(_GRID)))
-    means = np.empty((len(taus), len(_GRID), 2))
-    roots = np.empty((len(taus), len(_GRID), 2, 2))
-    for i, tau in enumerate(taus):
-        for k, omega in enumerate(_GRID):
-            covariance = np.diag(points.error**2 + omega**2) + tau**2 * same
-            inverse = np.linalg.inv(covariance)
-            information = design.T @ inverse @ design
-            mean = np.linalg.solve(information, design.T @ inverse @ points.value)
-            rest = points.value - design @ mean
-            log_weights[i, k] = (
-                -0.5 * np.linalg.slogdet(covariance)[1]
-                - 0.5 * np.linalg.slogdet(information)[1]
-                - 0.5 * rest @ inverse @ rest
-                - 0.5 * (tau**2 + omega**2) / PRIOR_SPREAD**2
-            )
-            means[i, k] = mean
-            roots[i, k] = np.linalg.cholesky(np.linalg.inv(information))
-    weights = np.exp(log_weights - log_weights.max())
-    weights /= weights.sum()
-    chosen = rng.choice(weights.size, size=n_samples, p=weights.ravel())
-    normal = rng.standard_normal((n_samples, 2))
-    drawn = means.reshape(-1, 2)[chosen] + np.einsum(
-        "sij,sj->si", roots.reshape(-1, 2, 2)[chosen], normal
-    )
-    return Line(
-        intercept=drawn[:, 0] + drawn[:, 1] * centre,
-        Ea_eV=drawn[:, 1],
-        between_orderings=float((weights.sum(axis=1) * taus).sum()) if several else None,
-        scatter=float((weights.sum(axis=0) * _GRID).sum()),
-    )
-
-
-def _chi2(points: Points, line: Line) -> float:
+def _chi2(points: Points, found: Fit) -> float:
     """Squared residuals over the errors of the runs alone, per degree of freedom."""
-    expected = line.intercept.mean() - line.Ea_eV.mean() * points.inverse_kT
+    expected = found.at(points.inverse_kT).mean(axis=0)
     chi2 = (((points.value - expected) / points.error) ** 2).sum()
     return float(chi2 / max(1, len(points.value) - 2))
 
 
-def _summary(name: str, samples: Floats, *, middle: str = "mean") -> dict[str, Any]:
-    """Middle and intervals of samples, JSON-able."""
+def summary(name: str, samples: Floats, *, middle: str = "mean") -> dict[str, Any]:
+    """Middle and intervals of samples, JSON-able; `name` ends in its unit."""
     result: dict[str, Any] = {name: float(getattr(np, middle)(samples))}
-    stem, unit = _split_unit(name)
+    unit = next(unit for unit in _UNITS if name.endswith(unit))
     for label, level in LEVELS.items():
         ends = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
-        result[f"{stem}_interval{label}{unit}"] = ends.tolist()
+        result[f"{name.removesuffix(unit)}_interval{label}{unit}"] = ends.tolist()
     return result
 
 
-def _split_unit(name: str) -> tuple[str, str]:
-    for unit in ("_S_per_cm", "_cm2_per_s", "_S_K_per_cm", "_eV"):
-        if name.endswith(unit):
-            return name.removesuffix(unit), unit
-    raise AssertionError(f"{name} has no unit")
+def _prediction(T: float, sigma: Fit, D: Fit, temperatures: list[float]) -> dict[str, Any]:
+    """Conductivity and diffusivity at one temperature, with and without allowance."""
+    coldest, hottest = temperatures[0], temperatures[-1]
+    distance = max(0.0, 1000 / T - 1000 / coldest, 1000 / hottest - 1000 / T)
+    x = np.array([1 / (BOLTZMANN_EV_PER_K * T)])
+    plain, plain_D = sigma.at(x)[:, 0] - np.log(T), D.at(x)[:, 0]
+    shift, shift_D = (found.beyond.shift(x)[:, 0] for found in (sigma, D))
+
+    def both(sigma_ln: Floats, D_ln: Floats) -> dict[str, Any]:
+        return {
+            **summary("sigma_NE_S_per_cm", np.exp(sigma_ln), middle="median"),
+            **summary("D_tracer_cm2_per_s", np.exp(D_ln), middle="median"),
+        }
+
+    return {
+        "temperature_K": T,
+        "is_extrapolation": distance > 0,
+        "distance_1000_per_K": distance,
+        "nearest_temperature_K": min(temperatures, key=lambda used: abs(1 / used - 1 / T)),
+        "measured_range_1000_per_K": 1000 / coldest - 1000 / hottest,
+        "measured_range_K": [coldest, hottest],
+        "probability_of_unseen_change": float((shift != 0).mean()),
+        **both(plain + shift, plain_D + shift_D),
+        "without_unseen_change": both(plain, plain_D),
+    }
 
 
-def _band(line: Line, coldest_K: float, hottest_K: float) -> dict[str, Any]:
-    """Line and band of ln(sigma T) between two temperatures, for plots."""
-    inverse = np.linspace(1000 / hottest_K, max(1000 / coldest_K, 1000 / hottest_K), 60)
-    samples = line.at(1000 / inverse)
+def _band(found: Fit, coldest_K: float, hottest_K: float) -> dict[str, Any]:
+    """Curve and bands of ln(sigma T) between two temperatures, for plots."""
+    inverse = np.linspace(1000 / hottest_K, 1000 / coldest_K, _BAND_POINTS)
+    x = inverse / (1000 * BOLTZMANN_EV_PER_K)
+    plain = found.at(x)
+    allowed = plain + found.beyond.shift(x)
     record: dict[str, Any] = {
         "per_1000_K": inverse.tolist(),
-        "ln_sigma_T_S_K_per_cm": np.median(samples, axis=0).tolist(),
+        "ln_sigma_T_S_K_per_cm": np.median(plain, axis=0).tolist(),
     }
     for label, level in LEVELS.items():
-        ends = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        record[f"interval{label}"] = ends.tolist()
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        record[f"interval{label}"] = np.quantile(plain, ends, axis=0).tolist()
+        record[f"with_unseen_change{label}"] = np.quantile(allowed, ends, axis=0).tolist()
     return record
 
 
-def _pooled(runs: list[dict[str, Any]], line: Line) -> dict[str, Any]:
-    """Mean over orderings and replicas at one temperature: ln D with all known sources of error."""
-    tau = line.between_orderings or 0.0
-    values = np.log([run["D_tracer_cm2_per_s"] for run in runs])
-    within = np.array([_ln_error(run) for run in runs]) ** 2
-    names = [run["ordering"] for run in runs]
-    same = np.array([[a == b for b in names] for a in names], dtype=float)
-    covariance = np.diag(within) + tau**2 * same
-    inverse = np.linalg.inv(covariance)
-    variance = 1 / inverse.sum()
-    mean = variance * (inverse @ values).sum()
-    error = float(np.sqrt(variance))
-    D = float(np.exp(mean))
-    first = runs[0]
-    temperature = first["temperature_K"]
-    density = np.mean([run["n_ions"] / run["volume_A3"] for run in runs])
-    record: dict[str, Any] = {
-        "temperature_K": temperature,
-        "runs": len(runs),
-        "orderings": len(set(names)),
-        "n_effective_jumps": float(sum(run["n_effective_jumps"] for run in runs)),
-        "length_ps": float(sum(run["length_ps"] for run in runs)),
-        "relative_error_within": float(np.sqrt(1 / (1 / within).sum())),
-        "relative_error": error,
+def _model_record(model: Model, prefactor: str) -> dict[str, Any]:
+    """Weight, evidence, and parameters with mean and covariance."""
+    parameters = model.curves.parameters(prefactor)
+    return {
+        "name": model.name,
+        "weight": model.weight,
+        "prior_weight": model.prior_weight,
+        "log_evidence": model.posterior.log_evidence,
+        "bic": model.bic,
+        "effective_samples": model.posterior.effective_samples,
+        "parameters": list(parameters),
+        "mean": [float(values.mean()) for values in parameters.values()],
+        "covariance": np.cov(list(parameters.values())).tolist(),
     }
-    for name, factor in (("", 0.0), ("68", 1.0), ("95", 2.0)):
-        ends = [D] if not name else [D * np.exp(-factor * error), D * np.exp(factor * error)]
-        sigma = [
-            nernst_einstein_S_per_cm(d, 1, 1 / float(density), temperature, first["charge_e"])
-            for d in ends
-        ]
-        tag = f"_interval{name}" if name else ""
-        record[f"D_tracer{tag}_cm2_per_s"] = ends if name else ends[0]
-        record[f"sigma_NE{tag}_S_per_cm"] = sigma if name else sigma[0]
-    return record
+
+
+def _regimes(found: Fit) -> dict[str, Any] | None:
+    """Both activation energies and the break, if two lines were considered."""
+    for model in found.models:
+        if model.name == "two_lines":
+            values = model.curves.parameters("")
+            return {
+                "weight": model.weight,
+                **summary("break_temperature_K", values["break_temperature_K"], middle="median"),
+                **summary("Ea_hot_eV", values["Ea_hot_eV"]),
+                **summary("Ea_cold_eV", values["Ea_cold_eV"]),
+                **summary("Ea_change_eV", values["Ea_cold_eV"] - values["Ea_hot_eV"]),
+            }
+    return None
+
+
+def _table(found: Fit, rng: np.random.Generator) -> dict[str, Any]:
+    """Some equally likely curves of ln(sigma T), without allowance for an unseen change."""
+    columns = ["Ea_hot_eV", "ln_A_hot", "Ea_cold_eV", "ln_A_cold", "break_temperature_K"]
+    if any(part.name == "vtf" for part in found.mixture):
+        columns = ["B_eV", "ln_A", "T0_K"]
+    rows = []
+    for part in found.mixture:
+        named = part.parameters("ln_A")
+        if part.name == "line":
+            named = dict(zip(columns, (*named.values(), *named.values()), strict=False))
+        empty = np.full(len(part.shape), np.nan)
+        rows.append(np.stack([named.get(column, empty) for column in columns], axis=1))
+    every = np.concatenate(rows)
+    chosen = every[rng.choice(len(every), size=min(_TABLE_ROWS, len(every)), replace=False)]
+    return {
+        "of": "ln(sigma T / (S K/cm)) = ln_A - Ea / (k_B T), hot above the break, cold below; "
+        "no break: one line"
+        if len(columns) == 5
+        else "ln(sigma T / (S K/cm)) = ln_A - B / (k_B (T - T0))",
+        "columns": columns,
+        "rows": [
+            [None if np.isnan(value) else float(f"{value:.6g}") for value in row] for row in chosen
+        ],
+    }
+
+
+def _pooled(
+    runs: list[Run], spread: Spread, n_samples: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Mean over orderings and replicas at each temperature, coldest first.
+
+    All temperatures tell how far orderings differ; no curve is assumed.
+    """
+    points = points_of(runs, lambda run: run["D_tracer_cm2_per_s"])
+    found = sample(levels(points), points, spread, n_samples, rng)
+    records = []
+    for column, x in enumerate(np.unique(points.inverse_kT)):
+        here = [i for i in range(len(runs)) if points.inverse_kT[i] == x]
+        chosen = [runs[i] for i in here]
+        T, ln_D = float(chosen[0]["temperature_K"]), found.coefficients[:, column]
+        density = float(np.mean([run["n_ions"] / run["volume_A3"] for run in chosen]))
+        per_D = nernst_einstein_S_per_cm(1.0, 1, 1 / density, T, chosen[0]["charge_e"])
+        D = np.exp(ln_D)
+        records.append(
+            {
+                "temperature_K": T,
+                "runs": len(chosen),
+                "orderings": len({run["ordering"] for run in chosen}),
+                "n_effective_jumps": float(sum(run["n_effective_jumps"] for run in chosen)),
+                "length_ps": float(sum(run["length_ps"] for run in chosen)),
+                "relative_error_within": float((1 / points.variance[here]).sum() ** -0.5),
+                "relative_error": float(ln_D.std()),
+                **summary("D_tracer_cm2_per_s", D, middle="median"),
+                **summary("sigma_NE_S_per_cm", per_D * D, middle="median"),
+            }
+        )
+    return records[::-1]
+
+
+def _notes(record: dict[str, Any], settings: ArrheniusSettings) -> list[str]:
+    """What a reader of the numbers must know."""
+    notes = []
+    there, used = record["extrapolation"], record["temperatures_K"]
+    if there["is_extrapolation"]:
+        side = "below" if there["temperature_K"] < used[0] else "above"
+        chance = there["probability_of_unseen_change"]
+        allowed = (
+            f"the intervals allow for one with a probability of {100 * chance:.0f} %"
+            if settings.regime_changes_per_1000_per_K
+            else "the intervals do not allow for one"
+        )
+        notes.append(
+            f"a change of regime {side} the data (used: {used[0]:g} to {used[-1]:g} K) cannot be "
+            f"seen; {allowed}"
+        )
+    if len(record["orderings"]) == 1:
+        notes.append(
+            "one ordering: how far orderings differ is unknown; the intervals assume the prior, "
+            f"a factor of {np.exp(settings.between_orderings_prior_ln):.1f}"
+        )
+    if record["regimes"] is None and settings.curve == "auto":
+        notes.append(
+            f"{len(record['temperatures_K'])} temperatures: a change of regime inside the data "
+            f"could not be tested; {FEWEST_TEMPERATURES['two_lines']} are needed"
+        )
+    if any(
+        model["effective_samples"] < 0.02 * settings.n_samples and model["weight"] > 0.05
+        for model in record["models"]
+    ):
+        notes.append("few effective samples: runs disagree far beyond their errors")
+    return notes

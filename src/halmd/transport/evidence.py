@@ -1,0 +1,272 @@
+"""Posterior and evidence of lines through diffusivities, for unknown spread and scatter.
+
+The model of a run's ln D (or ln(sigma T)) is
+
+    value = curve(1 / (k_B T)) + deviation of its ordering + scatter + error of the run.
+
+Deviations have the standard deviation tau, common to all temperatures and replicas of an ordering;
+scatter is what neither curve nor error describes, omega. The run's error has a Student distribution
+with its own degrees of freedom, because its size was itself learnt from few blocks.
+
+Curves are linear in their coefficients once a shape (the break of two lines, T0 of VTF) is given.
+On a grid of (shape, omega, tau) the coefficients have a Gaussian posterior and a known evidence if
+Student errors are replaced by Gaussian ones of equal variance. Samples of that posterior, weighted
+by the ratio of the Student to the Gaussian likelihood, are samples of the exact one, and the mean
+of the weights corrects the evidence.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import scipy.special
+import scipy.stats
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+PRIOR_FREEDOM = 4.0
+"""Degrees of freedom of the half-Student priors of tau and omega: large values stay possible."""
+
+_LARGEST = 8.0
+"""End of the grids of tau and omega, in units of their prior's scale."""
+_N_TAU, _N_OMEGA = 16, 18
+_GAUSSIAN_FROM = 200.0
+"""Degrees of freedom from which a Student distribution is as good as Gaussian."""
+_NODES = 12
+_CHUNK = 20_000
+
+
+@dataclass(frozen=True)
+class Points:
+    """Usable runs as points of a curve; all arrays have shape (n,)."""
+
+    inverse_kT: Floats
+    """1 / (k_B T) in 1/eV."""
+    value: Floats
+    """ln(sigma T / (S K/cm)) or ln(D / (cm²/s))."""
+    error: Floats
+    """Scale of the Student error of the value."""
+    freedom: Floats
+    """Degrees of freedom of that error."""
+    ordering: Integers
+    """Number of the ordering, from zero."""
+
+    @property
+    def variance(self) -> Floats:
+        """Variance of the errors; kept finite where a Student distribution has none."""
+        safe = np.maximum(self.freedom, 3.0)
+        result: Floats = self.error**2 * np.where(self.freedom > 3, safe / (safe - 2), 3.0)
+        return result
+
+
+@dataclass(frozen=True)
+class Family:
+    """Curves that are linear in their coefficients for each value of a shape."""
+
+    name: str
+    design: Floats
+    """Shape (n_shapes, n, n_coefficients)."""
+    shapes: Floats
+    """Shape (n_shapes,), with equal prior weights; a single NaN where curves have no shape."""
+    prior_mean: Floats
+    """Of the coefficients, shape (n_coefficients,)."""
+    prior_sd: Floats
+    """Shape (n_coefficients,); infinite for the height, which all families share."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Scales of the half-Student priors, in ln units."""
+
+    between_orderings: float
+    scatter: float
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Equally likely samples of one family, all of length n_samples, and its evidence."""
+
+    coefficients: Floats
+    """Shape (n_samples, n_coefficients)."""
+    shape: Floats
+    tau: Floats
+    omega: Floats
+    log_evidence: float
+    """Comparable between families with the same points."""
+    effective_samples: float
+    """Of how many independent samples the weighted ones are worth."""
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Gaussian posteriors over (shape, omega, tau), arrays of shape (K, W, T, ...)."""
+
+    tau: Floats
+    omega: Floats
+    mean: Floats
+    information: Floats
+    log_likelihood: Floats
+    """At the best coefficients; of prior and data together."""
+    log_prior: Floats
+    """Of omega and tau with the spacing of the grid, shape (W, T)."""
+
+
+def sample(
+    family: Family, points: Points, spread: Spread, n_samples: int, rng: np.random.Generator
+) -> Posterior:
+    """Samples of coefficients, shape, tau and omega given the points."""
+    grid = _gaussian_grid(family, points, spread, flat=False)
+    proper = np.isfinite(family.prior_sd)
+    p = len(family.prior_sd)
+    log_weights = (
+        grid.log_likelihood
+        - 0.5 * np.linalg.slogdet(grid.information)[1]
+        + grid.log_prior
+        - np.log(len(family.shapes))
+        - np.log(family.prior_sd[proper]).sum()
+        + 0.5 * (p - proper.sum()) * np.log(2 * np.pi)
+    )
+    log_evidence = scipy.special.logsumexp(log_weights)
+    weights = np.exp(log_weights - log_evidence).ravel()
+    chosen = np.sort(rng.choice(weights.size, size=n_samples, p=weights / weights.sum()))
+    k, w, t = np.unravel_index(chosen, log_weights.shape)
+    # L^-T z has the covariance (L L^T)^-1.
+    roots = np.linalg.cholesky(grid.information)[k, w, t]
+    normal = rng.standard_normal((n_samples, p, 1))
+    drawn = grid.mean[k, w, t] + np.linalg.solve(roots.transpose(0, 2, 1), normal)[..., 0]
+    tau, omega = grid.tau[t], grid.omega[w]
+    if (points.freedom < _GAUSSIAN_FROM).any():
+        log_ratio = np.concatenate(
+            [
+                _student_over_gaussian(
+                    family.design[k[part]], drawn[part], tau[part], omega[part], points, rng
+                )
+                for part in np.array_split(np.arange(n_samples), -(-n_samples // _CHUNK))
+            ]
+        )
+    else:
+        log_ratio = np.zeros(n_samples)
+    log_evidence += scipy.special.logsumexp(log_ratio) - np.log(n_samples)
+    ratio = np.exp(log_ratio - log_ratio.max())
+    ratio /= ratio.sum()
+    kept = _systematic(ratio, rng)
+    return Posterior(
+        drawn[kept],
+        family.shapes[k[kept]],
+        tau[kept],
+        omega[kept],
+        float(log_evidence),
+        float(1 / (ratio**2).sum()),
+    )
+
+
+def bic(family: Family, points: Points, spread: Spread) -> float:
+    """Bayesian information criterion, of the Gaussian approximation to the errors of the runs."""
+    grid = _gaussian_grid(family, points, spread, flat=True)
+    n = len(points.value)
+    several_orderings = len(np.unique(points.ordering)) > 1
+    n_parameters = len(family.prior_sd) + (len(family.shapes) > 1) + 1 + several_orderings
+    return float(n_parameters * np.log(n) - 2 * grid.log_likelihood.max())
+
+
+def half_student_grid(scale: float, n: int) -> tuple[Floats, Floats]:
+    """Grid of a spread, dense at zero, and the logarithm of prior times spacing."""
+    values = scale * _LARGEST * (np.arange(n) / (n - 1)) ** 2
+    edges = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2, values[-1:]])
+    # The prior of a cell as a whole, so that it sums to one on any grid.
+    shares = np.diff(scipy.special.stdtr(PRIOR_FREEDOM, edges / scale))
+    return values, np.log(shares / shares.sum())
+
+
+def _gaussian_grid(family: Family, points: Points, spread: Spread, *, flat: bool) -> _Grid:
+    """Posterior of the coefficients on the grid; `flat` leaves their prior out."""
+    tau, log_prior_tau = half_student_grid(spread.between_orderings, _N_TAU)
+    omega, log_prior_omega = half_student_grid(spread.scatter, _N_OMEGA)
+    middle = points.value.mean()
+    n_shapes, n, p = family.design.shape
+    values = np.broadcast_to((points.value - middle)[None, :, None], (n_shapes, n, 1))
+    both = np.concatenate([family.design, values], axis=2)
+    precision = 1 / (points.variance + omega[:, None] ** 2)  # (W, n)
+    member = (points.ordering[:, None] == np.unique(points.ordering)).astype(float)  # (n, O)
+    in_ordering = precision @ member  # (W, O)
+    # The covariance is diagonal plus tau² for runs of one ordering: inverted by Woodbury's formula.
+    products = both[:, :, :, None] * both[:, :, None, :]
+    squares = np.einsum("wn,knab->kwab", precision, products, optimize=True)
+    sums = np.einsum("wn,no,kna->kwoa", precision, member, both, optimize=True)
+    spread_of = 1 + tau[None, :, None] ** 2 * in_ordering[:, None]  # (W, T, O)
+    moments = squares[:, :, None] - np.einsum(
+        "wto,kwoa,kwob->kwtab", tau[None, :, None] ** 2 / spread_of, sums, sums, optimize=True
+    )
+    log_determinant = np.log(spread_of).sum(axis=2) - np.log(precision).sum(axis=1)[:, None]
+    weight = np.zeros(p) if flat else family.prior_sd**-2.0
+    information = moments[..., :p, :p] + np.diag(weight)
+    pull = moments[..., :p, p] + weight * family.prior_mean
+    mean = np.linalg.solve(information, pull[..., None])[..., 0]
+    misfit = moments[..., p, p] + (weight * family.prior_mean**2).sum() - (pull * mean).sum(-1)
+    # The height is the first coefficient of all families but `apart`, whose all are heights.
+    mean += middle * ~np.isfinite(family.prior_sd)
+    return _Grid(
+        tau,
+        omega,
+        mean,
+        information,
+        -0.5 * (misfit + log_determinant + n * np.log(2 * np.pi)),
+        log_prior_omega[:, None] + log_prior_tau,
+    )
+
+
+def _student_over_gaussian(
+    design: Floats,
+    coefficients: Floats,
+    tau: Floats,
+    omega: Floats,
+    points: Points,
+    rng: np.random.Generator,
+) -> Floats:
+    """Logarithm of the ratio of likelihoods for samples (n_samples, ...), shape (n_samples,).
+
+    Deviations of orderings are drawn from their Gaussian posterior; given them runs are
+    independent, and a Student error with added scatter is a mixture of Gaussians.
+    """
+    rest = points.value - np.einsum("snp,sp->sn", design, coefficients)
+    variance = points.variance + omega[:, None] ** 2
+    member = (points.ordering[:, None] == np.unique(points.ordering)).astype(float)
+    shrink = tau[:, None] ** 2 / (1 + tau[:, None] ** 2 * ((1 / variance) @ member))
+    deviation = shrink * ((rest / variance) @ member)
+    deviation += np.sqrt(shrink) * rng.standard_normal(deviation.shape)
+    rest = rest - deviation @ member.T
+    result = np.zeros(len(rest))
+    for i, freedom in enumerate(points.freedom):
+        if freedom >= _GAUSSIAN_FROM:
+            continue
+        precision, share = _mixture(float(freedom))
+        mixed = points.error[i] ** 2 / precision + omega[:, None] ** 2
+        student = np.exp(-0.5 * rest[:, i, None] ** 2 / mixed) / np.sqrt(mixed) @ share
+        result += np.log(np.maximum(student, 1e-300))
+        result += 0.5 * (np.log(variance[:, i]) + rest[:, i] ** 2 / variance[:, i])
+    return result
+
+
+@lru_cache(maxsize=512)
+def _mixture(freedom: float) -> tuple[Floats, Floats]:
+    """Precisions and shares of the Gaussians whose mixture is a Student distribution.
+
+    The precision has a gamma distribution with shape and rate of half the degrees of freedom;
+    nodes of Gauss and Laguerre. The density of each Gaussian goes with the root of its precision,
+    which is not smooth at zero and therefore belongs to the weight function.
+    """
+    nodes, weights = scipy.special.roots_genlaguerre(_NODES, freedom / 2 - 0.5)
+    shares = weights / np.sqrt(nodes)
+    # Divided by their sum shares would lose that exactness; weights sum to Gamma((freedom + 1)/2).
+    scale = np.exp(scipy.special.gammaln(freedom / 2 + 0.5) - scipy.special.gammaln(freedom / 2))
+    return nodes / (freedom / 2), shares / weights.sum() * scale
+
+
+def _systematic(weights: Floats, rng: np.random.Generator) -> Integers:
+    """Indices that turn weighted samples into as many equally likely ones, in random order."""
+    n = len(weights)
+    places = (np.arange(n) + rng.random()) / n
+    kept = np.minimum(np.searchsorted(np.cumsum(weights), places), n - 1)
+    return rng.permutation(kept)

@@ -1,0 +1,135 @@
+"""Which runs may enter an Arrhenius analysis: refusals of mixed input, exclusion by rule."""
+
+import math
+from collections import Counter
+from typing import Any
+
+from halmd.errors import HalmdError
+
+Run = dict[str, Any]
+
+_ALWAYS = ("temperature_K", "ordering", "replica", "verdict")
+_FITTED = (
+    "D_tracer_cm2_per_s",
+    "D_tracer_degrees_of_freedom",
+    "sigma_NE_S_per_cm",
+    "relative_error",
+    "n_ions",
+    "volume_A3",
+    "charge_e",
+    "n_effective_jumps",
+    "length_ps",
+)
+_NUMBERS = (
+    "n_effective_jumps",
+    "relative_error",
+    "D_tracer_cm2_per_s",
+    "loglog_slope",
+    "halves_differ_standard_errors",
+    "length_ps",
+)
+_RULES = {
+    "framework_unstable": "the framework moved: melting, decomposition or a change of phase",
+    "too_few_jumps": "too few jumps, or too large an error, for a diffusivity to be quoted",
+    "too_short": "too few frames for a diffusivity",
+    "no_diffusion": "a diffusivity that is not positive has no logarithm",
+}
+_SAME_DENSITY = 1.25
+"""Largest ratio of mobile ions per volume within one material; expansion to 1000 K makes 1.1."""
+
+
+def sort_out(runs: list[Run]) -> tuple[list[Run], list[Run]]:
+    """Runs that enter the fit, and for each other one its rule and the numbers behind it.
+
+    Raises HalmdError when there are no runs, when a run lacks a key or holds a number that cannot
+    be, when two are the same run, or when they belong to different materials or ions.
+    """
+    if not runs:
+        raise HalmdError("no transport.json was given; run `halmd diffusion` first")
+    for run in runs:
+        _require(run, _ALWAYS)
+    _refuse_duplicates(runs)
+    usable, excluded = [], []
+    for run in runs:
+        if run["verdict"] != "converged":
+            excluded.append(_exclusion(run, run["verdict"]))
+            continue
+        _require(run, _FITTED)
+        if run["D_tracer_cm2_per_s"] <= 0 or run["sigma_NE_S_per_cm"] <= 0:
+            excluded.append(_exclusion(run, "no_diffusion"))
+            continue
+        for key in ("relative_error", "D_tracer_degrees_of_freedom", "volume_A3", "n_ions"):
+            if not run[key] > 0:
+                raise HalmdError(f"{_name(run)}: {key} is {run[key]!r}; it must be above zero")
+        usable.append(run)
+    _refuse_mixtures(runs, usable)
+    return usable, excluded
+
+
+def _require(run: Run, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if run.get(key) is None:
+            raise HalmdError(f"{_name(run)}: {key} is missing; run `halmd diffusion` on it again")
+        value = run[key]
+        wants_text = key in ("ordering", "replica", "verdict")
+        if not wants_text and not (isinstance(value, int | float) and math.isfinite(value)):
+            raise HalmdError(
+                f"{_name(run)}: {key} is {value!r}, not a number; run `halmd diffusion` on it again"
+            )
+    if not run["temperature_K"] > 0:
+        raise HalmdError(f"{_name(run)}: temperature_K must be above zero")
+
+
+def _refuse_duplicates(runs: list[Run]) -> None:
+    counts = Counter((run["ordering"], run["temperature_K"], run["replica"]) for run in runs)
+    for run in runs:
+        if counts[run["ordering"], run["temperature_K"], run["replica"]] > 1:
+            raise HalmdError(
+                f"{_name(run)} is there twice; give every run its own folder "
+                "<ordering>/<T>K/r<replica>, and name each transport.json once"
+            )
+
+
+def _refuse_mixtures(runs: list[Run], usable: list[Run]) -> None:
+    for key, what in (("mobile", "mobile ions"), ("charge_e", "charges of the mobile ion")):
+        found = sorted({str(run[key]) for run in runs if run.get(key) is not None})
+        if len(found) > 1:
+            raise HalmdError(f"the runs have different {what} ({', '.join(found)}); fit them apart")
+    formulas = {(run.get("run") or {}).get("formula") for run in runs} - {None}
+    if len(formulas) > 1:
+        named = ", ".join(sorted(str(formula) for formula in formulas))
+        raise HalmdError(f"the runs are of different materials ({named}); fit them apart")
+    ordered = sorted(usable, key=lambda run: float(run["n_ions"] / run["volume_A3"]))
+    if ordered:
+        low, high = (ordered[i]["n_ions"] / ordered[i]["volume_A3"] for i in (0, -1))
+        if high / low > _SAME_DENSITY:
+            raise HalmdError(
+                f"{_name(ordered[0])} has {low:.4f} mobile ions per Å³ and {_name(ordered[-1])} "
+                f"{high:.4f}: these are different materials; fit them apart"
+            )
+
+
+def _exclusion(run: Run, verdict: str) -> Run:
+    numbers = {key: run[key] for key in _NUMBERS if _is_number(run.get(key))}
+    min_jumps = (run.get("settings") or {}).get("min_jumps")
+    if verdict == "too_few_jumps" and _is_number(min_jumps):
+        numbers["min_jumps"] = min_jumps
+    reason = (run.get("run") or {}).get("reason")
+    return {
+        **{key: run[key] for key in ("temperature_K", "ordering", "replica")},
+        "verdict": verdict,
+        "rule": _RULES.get(verdict, f"the run ended with the verdict {verdict}"),
+        "reason": reason or None,
+        "numbers": numbers,
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _name(run: Run) -> str:
+    """What a person calls the run."""
+    T = run.get("temperature_K")
+    T_text = f"{T:g} K" if isinstance(T, int | float) else "unknown temperature"
+    return f"run {run.get('ordering', '?')}, {T_text}, replica {run.get('replica', '?')}"
