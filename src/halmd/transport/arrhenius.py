@@ -14,7 +14,7 @@ from halmd.config import ArrheniusSettings
 from halmd.transport.averaging import Fit, Model, fit, points_of
 from halmd.transport.conductivity import nernst_einstein_S_per_cm
 from halmd.transport.diffusion import LEVELS
-from halmd.transport.evidence import Floats, Points, Spread, sample
+from halmd.transport.evidence import Floats, Points, Spread, bic, sample
 from halmd.transport.lines import (
     CHANGE_SD_EV,
     EA_MEAN_EV,
@@ -77,8 +77,8 @@ def arrhenius(runs: list[Run], settings: ArrheniusSettings, *, seed: int = 0) ->
         **(summary("between_orderings_ln", sigma.tau) if several else {}),
         **summary("scatter_ln", sigma.omega),
         "chi2_per_degree": _chi2(points, sigma),
-        "models": [_model_record(m, "ln_A_S_K_per_cm") for m in sigma.models],
-        "models_D": [_model_record(m, "ln_D0_cm2_per_s") for m in D.models],
+        "models": [_model_record(m, points, spread) for m in sigma.models],
+        "models_D": [_model_record(m, points_D, spread, "ln_D0_cm2_per_s") for m in D.models],
         "regimes": _regimes(sigma),
         "samples": _table(sigma, rng),
         "extrapolation": _prediction(settings.extrapolate_to_K, sigma, D, temperatures),
@@ -156,7 +156,9 @@ def _band(found: Fit, coldest_K: float, hottest_K: float) -> dict[str, Any]:
     return record
 
 
-def _model_record(model: Model, prefactor: str) -> dict[str, Any]:
+def _model_record(
+    model: Model, points: Points, spread: Spread, prefactor: str = "ln_A_S_K_per_cm"
+) -> dict[str, Any]:
     """Weight, evidence, and parameters with mean and covariance."""
     parameters = model.curves.parameters(prefactor)
     return {
@@ -164,7 +166,7 @@ def _model_record(model: Model, prefactor: str) -> dict[str, Any]:
         "weight": model.weight,
         "prior_weight": model.prior_weight,
         "log_evidence": model.posterior.log_evidence,
-        "bic": model.bic,
+        "bic": bic(model.family, points, spread),
         "effective_samples": model.posterior.effective_samples,
         "parameters": list(parameters),
         "mean": [float(values.mean()) for values in parameters.values()],

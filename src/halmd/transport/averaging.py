@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 
 from halmd.config import ArrheniusSettings
-from halmd.transport.evidence import Family, Floats, Points, Posterior, Spread, bic, sample
+from halmd.transport.evidence import Family, Floats, Points, Posterior, Spread, sample
 from halmd.transport.lines import CHANGE_SD_EV, Curves, candidates, curves, family
 from halmd.transport.usable import Run
 from halmd.units import BOLTZMANN_EV_PER_K
@@ -27,7 +27,7 @@ class Model:
     weight: float
     """Posterior probability among the models fitted."""
     prior_weight: float
-    bic: float
+    family: Family
     posterior: Posterior
     curves: Curves
 
@@ -108,7 +108,7 @@ def fit(points: Points, settings: ArrheniusSettings, rng: np.random.Generator) -
             name,
             float(weights[i]),
             float(prior[i]),
-            bic(families[i], points, spread),
+            families[i],
             found[i],
             curves(name, found[i], points),
         )

@@ -20,7 +20,6 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.special
-import scipy.stats
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -35,6 +34,7 @@ _N_TAU, _N_OMEGA = 16, 18
 _GAUSSIAN_FROM = 200.0
 """Degrees of freedom from which a Student distribution is as good as Gaussian."""
 _NODES = 12
+_OUTSIDE = 1e-6
 _CHUNK = 20_000
 
 
@@ -118,11 +118,12 @@ def sample(
 ) -> Posterior:
     """Samples of coefficients, shape, tau and omega given the points."""
     grid = _gaussian_grid(family, points, spread, flat=False)
+    roots = np.linalg.cholesky(grid.information)
     proper = np.isfinite(family.prior_sd)
     p = len(family.prior_sd)
     log_weights = (
         grid.log_likelihood
-        - 0.5 * np.linalg.slogdet(grid.information)[1]
+        - np.log(np.diagonal(roots, axis1=-2, axis2=-1)).sum(axis=-1)
         + grid.log_prior
         - np.log(len(family.shapes))
         - np.log(family.prior_sd[proper]).sum()
@@ -133,9 +134,9 @@ def sample(
     chosen = np.sort(rng.choice(weights.size, size=n_samples, p=weights / weights.sum()))
     k, w, t = np.unravel_index(chosen, log_weights.shape)
     # L^-T z has the covariance (L L^T)^-1.
-    roots = np.linalg.cholesky(grid.information)[k, w, t]
     normal = rng.standard_normal((n_samples, p, 1))
-    drawn = grid.mean[k, w, t] + np.linalg.solve(roots.transpose(0, 2, 1), normal)[..., 0]
+    drawn = grid.mean[k, w, t]
+    drawn += np.linalg.solve(roots[k, w, t].transpose(0, 2, 1), normal)[..., 0]
     tau, omega = grid.tau[t], grid.omega[w]
     if (points.freedom < _GAUSSIAN_FROM).any():
         log_ratio = np.concatenate(
@@ -253,15 +254,17 @@ def _student_over_gaussian(
 def _mixture(freedom: float) -> tuple[Floats, Floats]:
     """Precisions and shares of the Gaussians whose mixture is a Student distribution.
 
-    The precision has a gamma distribution with shape and rate of half the degrees of freedom;
-    nodes of Gauss and Laguerre. The density of each Gaussian goes with the root of its precision,
-    which is not smooth at zero and therefore belongs to the weight function.
+    The precision has a gamma distribution with shape and rate of half the degrees of freedom.
+    Evenly spaced logarithms of it are good to one percent of the density for errors up to eight
+    times their scale.
     """
-    nodes, weights = scipy.special.roots_genlaguerre(_NODES, freedom / 2 - 0.5)
-    shares = weights / np.sqrt(nodes)
-    # Divided by their sum shares would lose that exactness; weights sum to Gamma((freedom + 1)/2).
-    scale = np.exp(scipy.special.gammaln(freedom / 2 + 0.5) - scipy.special.gammaln(freedom / 2))
-    return nodes / (freedom / 2), shares / weights.sum() * scale
+    half = freedom / 2
+    lowest = scipy.special.gammaincinv(half, _OUTSIDE) / half
+    highest = scipy.special.gammainccinv(half, 10 * _OUTSIDE) / half
+    precision = np.geomspace(lowest, highest, _NODES)
+    log_share = half * (np.log(precision) - precision)
+    share = np.exp(log_share - log_share.max())
+    return precision, share / share.sum()
 
 
 def _systematic(weights: Floats, rng: np.random.Generator) -> Integers:
