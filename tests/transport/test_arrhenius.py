@@ -269,6 +269,18 @@ def test_values_at_chosen_temperatures() -> None:
     assert record["band"]["per_1000_K"][-1] == pytest.approx(1000 / 300)
 
 
+def test_absurd_extrapolation_stays_a_number() -> None:
+    settings = ArrheniusSettings(n_samples=4000, extrapolate_to_K=1.0)
+    record = arrhenius(campaign(np.random.default_rng(10)), settings)
+    assert record["extrapolation"]["probability_of_unseen_change"] == 1.0
+    json.dumps(record, allow_nan=False)
+
+
+def test_same_input_gives_the_same_record() -> None:
+    runs = campaign(np.random.default_rng(10))
+    assert arrhenius(runs, SETTINGS) == arrhenius(runs, SETTINGS)
+
+
 def test_samples_and_covariance_propagate_alike() -> None:
     settings = ArrheniusSettings(n_samples=20_000, curve="line")
     record = arrhenius(campaign(np.random.default_rng(11)), settings)

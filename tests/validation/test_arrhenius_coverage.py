@@ -3,7 +3,7 @@
 Thousands of synthetic campaigns, in two kinds. Where all unknowns are drawn from their priors the
 coverage of a right analysis equals the level, and is tested from both sides. Where the truth is
 fixed (no spread between orderings at all, a spread of 0.4, a break at 420 K) intervals may be
-cautious; they are tested from below. `pytest -s` prints the table.
+cautious; they are tested from below. `pytest -s` prints the table: shares in percent for 68 and 95.
 """
 
 from dataclasses import dataclass, field
@@ -180,10 +180,12 @@ def show(design: Design, found: dict[str, dict[int, float]]) -> None:
 @pytest.mark.validation
 @pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
 def test_intervals_hold_the_truth_as_often_as_they_say(design: Design) -> None:
-    found = covered(design, trials=1000, seed=7)
+    found = covered(design, trials=2000 if design.calibrated else 1000, seed=7)
     show(design, found)
     for shares in found.values():
-        assert shares[68] >= 0.65
+        # Averaged over priors a posterior is right at every level; at one fixed truth its narrower
+        # intervals need not be, least of all with two orderings to learn their spread from.
+        assert shares[68] >= (0.65 if design.calibrated else 0.62)
         assert shares[95] >= 0.93
         if design.calibrated:
             assert shares[68] <= 0.71

@@ -37,6 +37,7 @@ STYLE = {
 }
 
 _LN10 = np.log(10.0)
+_LIKELY = 0.5
 _MEASURED_MARKERS = ("*", "P", "X", "h", "d")
 _COMPUTED_MARKERS = ("^", "v", "<", ">", "8")
 
@@ -83,9 +84,9 @@ def _draw_material(axes: Axes, material: MaterialResults, colour: str, times_T: 
             x,
             _y(run["sigma_NE_S_per_cm"], run["temperature_K"], times_T),
             marker="o" if used else "x",
-            markersize=4,
+            markersize=4 if used else 6,
             color=colour,
-            alpha=0.45,
+            alpha=0.45 if used else 0.9,
             markerfacecolor="none",
             linestyle="none",
         )
@@ -106,33 +107,78 @@ def _draw_material(axes: Axes, material: MaterialResults, colour: str, times_T: 
         )
     if record["verdict"] != "ok":
         return
-    band, there = record["band"], record["extrapolation"]
+    _draw_band(axes, record, colour, times_T)
+    _draw_break(axes, record, colour, times_T)
+    for there in record["at_temperatures"]:
+        T = there["temperature_K"]
+        middle = _y(there["sigma_NE_S_per_cm"], T, times_T)
+        low, high = (_y(end, T, times_T) for end in there["sigma_NE_interval95_S_per_cm"])
+        axes.errorbar(
+            1000 / T,
+            middle,
+            yerr=[[middle - low], [high - middle]],
+            marker="o" if there["is_extrapolation"] else "s",
+            markersize=7,
+            markerfacecolor="white",
+            color=colour,
+            capsize=4,
+            linestyle="none",
+            zorder=5,
+        )
+
+
+def _draw_band(axes: Axes, record: dict[str, Any], colour: str, times_T: bool) -> None:
+    """Fit with its bands; beyond the data dashed, with what an unseen change of Ea would add."""
+    band = record["band"]
     x = np.array(band["per_1000_K"])
     shift = 0.0 if times_T else np.log10(1000 / x)
-    coldest = 1000 / min(record["temperatures_K"])
     line = np.array(band["ln_sigma_T_S_K_per_cm"]) / _LN10 - shift
-    inside = x <= coldest + 1e-9
-    outside = x >= coldest - 1e-9
-    axes.plot(x[inside], line[inside], color=colour, linewidth=1.5)
-    axes.plot(x[outside], line[outside], color=colour, linewidth=1.5, linestyle=(0, (4, 2.5)))
+    hottest, coldest = (1000 / end(record["temperatures_K"]) for end in (max, min))
+    # The curve at the ends of the data, so that full and dashed lines meet there.
+    ends = np.interp([hottest, coldest], x, line)
+    inside = (x > hottest) & (x < coldest)
+    axes.plot(
+        [hottest, *x[inside], coldest],
+        [ends[0], *line[inside], ends[1]],
+        color=colour,
+        linewidth=1.5,
+    )
+    dashed: dict[str, Any] = {"color": colour, "linewidth": 1.5, "linestyle": (0, (4, 2.5))}
+    if x[-1] > coldest:
+        axes.plot([coldest, *x[x > coldest]], [ends[1], *line[x > coldest]], **dashed)
+    if x[0] < hottest:
+        axes.plot([*x[x < hottest], hottest], [*line[x < hottest], ends[0]], **dashed)
     for level, alpha in (("95", 0.12), ("68", 0.22)):
         low, high = (np.array(end) / _LN10 - shift for end in band[f"interval{level}"])
         axes.fill_between(x, low, high, color=colour, alpha=alpha, linewidth=0)
-    T = there["temperature_K"]
-    middle = _y(there["sigma_NE_S_per_cm"], T, times_T)
-    low, high = (_y(end, T, times_T) for end in there["sigma_NE_interval95_S_per_cm"])
-    axes.errorbar(
-        1000 / T,
-        middle,
-        yerr=[[middle - low], [high - middle]],
-        marker="o",
-        markersize=7,
-        markerfacecolor="white",
-        color=colour,
-        capsize=4,
-        linestyle="none",
-        zorder=5,
-    )
+    for end in band["with_unseen_change95"]:
+        edge = np.where((x > coldest) | (x < hottest), np.array(end) / _LN10 - shift, np.nan)
+        axes.plot(x, edge, color=colour, linewidth=0.9, linestyle=":")
+
+
+def _draw_break(axes: Axes, record: dict[str, Any], colour: str, times_T: bool) -> None:
+    """The change of regime inside the data where it is likelier than not: its 68 % interval."""
+    regimes = record["regimes"]
+    if regimes is None or regimes["weight"] < _LIKELY:
+        return
+    T = regimes["break_temperature_K"]
+    cold, hot = regimes["break_temperature_interval68_K"]
+    axes.axvspan(1000 / hot, 1000 / cold, color=colour, alpha=0.08, linewidth=0)
+    if times_T:
+        x = np.array(record["band"]["per_1000_K"])
+        rightwards = x[0] + 0.6 * (x[-1] - x[0]) > 1000 / T
+        axes.annotate(
+            f"Ea changes near {T:.0f} K (weight {regimes['weight']:.2f}):\n"
+            f"{regimes['Ea_hot_eV']:.2f} eV above, {regimes['Ea_cold_eV']:.2f} eV below",
+            xy=(1000 / T, 0.985 - 0.06 * len(axes.texts)),
+            xycoords=("data", "axes fraction"),
+            xytext=(6 if rightwards else -6, 0),
+            textcoords="offset points",
+            ha="left" if rightwards else "right",
+            va="top",
+            fontsize=7.5,
+            color=colour,
+        )
 
 
 def _draw_literature(
@@ -199,8 +245,8 @@ def _key_handles() -> list[Any]:
             [],
             [],
             marker="x",
-            markersize=5,
-            alpha=0.6,
+            markersize=6,
+            alpha=0.9,
             color=colour,
             linestyle="none",
             label="runs left out of the fit",
@@ -211,11 +257,19 @@ def _key_handles() -> list[Any]:
         Line2D(
             [],
             [],
+            color=colour,
+            linewidth=0.9,
+            linestyle=":",
+            label="95 % with a change of Ea beyond the data",
+        ),
+        Line2D(
+            [],
+            [],
             marker="o",
             markerfacecolor="white",
             color=colour,
             linestyle="none",
-            label="extrapolated value, 95 %",
+            label="extrapolated value, 95 % (square: inside the data)",
         ),
     ]
 

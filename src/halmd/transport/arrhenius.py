@@ -122,8 +122,8 @@ def _prediction(T: float, sigma: Fit, D: Fit, temperatures: list[float]) -> dict
 
     def both(sigma_ln: Floats, D_ln: Floats) -> dict[str, Any]:
         return {
-            **summary("sigma_NE_S_per_cm", np.exp(sigma_ln), middle="median"),
-            **summary("D_tracer_cm2_per_s", np.exp(D_ln), middle="median"),
+            **summary("sigma_NE_S_per_cm", _exp(sigma_ln), middle="median"),
+            **summary("D_tracer_cm2_per_s", _exp(D_ln), middle="median"),
         }
 
     return {
@@ -137,6 +137,12 @@ def _prediction(T: float, sigma: Fit, D: Fit, temperatures: list[float]) -> dict
         **both(plain + shift, plain_D + shift_D),
         "without_unseen_change": both(plain, plain_D),
     }
+
+
+def _exp(values: Floats) -> Floats:
+    """Exponential that stays finite, however far somebody extrapolates."""
+    result: Floats = np.exp(np.clip(values, -700.0, 700.0))
+    return result
 
 
 def _band(found: Fit, coldest_K: float, hottest_K: float) -> dict[str, Any]:
