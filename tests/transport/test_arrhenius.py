@@ -101,6 +101,7 @@ def test_runs_without_a_good_verdict_are_left_out_with_rule_and_numbers() -> Non
         "verdict": "framework_unstable",
         "sigma_NE_S_per_cm": 1e3,
         "run": {"reason": "framework moved 2.1 Å"},
+        "checks": {"framework": {"Cl": {"diffuses": True}}},
     }
     runs[4] |= {
         "verdict": "too_few_jumps",
@@ -116,6 +117,7 @@ def test_runs_without_a_good_verdict_are_left_out_with_rule_and_numbers() -> Non
     assert "too few jumps" in rare["rule"]
     assert rare["numbers"]["n_effective_jumps"] == 12.0
     assert rare["numbers"]["min_jumps"] == 50.0
+    assert melted["numbers"]["framework"] == {"Cl": {"diffuses": True}}
     assert record["Ea_eV"] == pytest.approx(EA_EV, abs=0.08)
 
 
@@ -172,6 +174,15 @@ def test_input_that_cannot_be_is_one_line(change: dict[str, Any], problem: str) 
     with pytest.raises(HalmdError, match=problem) as caught:
         arrhenius(runs, SETTINGS)
     assert "\n" not in str(caught.value)
+
+
+def test_two_sizes_of_one_material_are_fitted_together() -> None:
+    runs = campaign(np.random.default_rng(4))
+    for run in runs:
+        large = run["ordering"] == "01"
+        run |= {"run": {"formula": "Li36Y12Cl72" if large else "Li18Y6Cl36"}}
+        run |= {"n_ions": 36, "volume_A3": 2600.0} if large else {}
+    assert arrhenius(runs, SETTINGS)["verdict"] == "ok"
 
 
 def test_no_runs_at_all_is_one_line() -> None:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from typing import Any
 
+from halmd.composition import parse_formula, reduced
 from halmd.errors import HalmdError
 
 Run = dict[str, Any]
@@ -20,20 +21,25 @@ _FITTED = (
     "n_effective_jumps",
     "length_ps",
 )
-_NUMBERS = (
-    "n_effective_jumps",
-    "relative_error",
-    "D_tracer_cm2_per_s",
-    "loglog_slope",
-    "halves_differ_standard_errors",
-    "length_ps",
-)
-_RULES = {
-    "framework_unstable": "the framework moved: melting, decomposition or a change of phase",
-    "too_few_jumps": "too few jumps, or too large an error, for a diffusivity to be quoted",
-    "too_short": "too few frames for a diffusivity",
-    "no_diffusion": "a diffusivity that is not positive has no logarithm",
+_COMMON = ("length_ps", "D_tracer_cm2_per_s")
+_RULES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "framework_unstable": (
+        "the framework moved: melting, decomposition or a change of phase",
+        ("framework",),
+    ),
+    "too_few_jumps": (
+        "too few jumps, or too large an error, for a diffusivity to be quoted",
+        ("n_effective_jumps", "min_jumps", "relative_error"),
+    ),
+    "not_yet_diffusive": (
+        "the slope of the mean-square displacement still falls at the end of the window",
+        ("slope_falls_by", "slope_falls_by_error"),
+    ),
+    "too_short": ("too few frames for a diffusivity", ()),
+    "no_diffusion": ("a diffusivity that is not positive has no logarithm", ()),
 }
+"""Rule of each verdict in words, and the names of the numbers behind it."""
+
 _SAME_DENSITY = 1.25
 """Largest ratio of mobile ions per volume within one material; expansion to 1000 K makes 1.1."""
 
@@ -95,9 +101,10 @@ def _refuse_mixtures(runs: list[Run], usable: list[Run]) -> None:
         found = sorted({str(run[key]) for run in runs if run.get(key) is not None})
         if len(found) > 1:
             raise HalmdError(f"the runs have different {what} ({', '.join(found)}); fit them apart")
-    formulas = {(run.get("run") or {}).get("formula") for run in runs} - {None}
-    if len(formulas) > 1:
-        named = ", ".join(sorted(str(formula) for formula in formulas))
+    formulas = {str((run.get("run") or {}).get("formula") or "") for run in runs} - {""}
+    # Cells of different size are one material: formulas are compared per anion.
+    if len({frozenset(reduced(parse_formula(formula)).items()) for formula in formulas}) > 1:
+        named = ", ".join(sorted(formulas))
         raise HalmdError(f"the runs are of different materials ({named}); fit them apart")
     ordered = sorted(usable, key=lambda run: float(run["n_ions"] / run["volume_A3"]))
     if ordered:
@@ -110,16 +117,19 @@ def _refuse_mixtures(runs: list[Run], usable: list[Run]) -> None:
 
 
 def _exclusion(run: Run, verdict: str) -> Run:
-    numbers = {key: run[key] for key in _NUMBERS if _is_number(run.get(key))}
-    min_jumps = (run.get("settings") or {}).get("min_jumps")
-    if verdict == "too_few_jumps" and _is_number(min_jumps):
-        numbers["min_jumps"] = min_jumps
-    reason = (run.get("run") or {}).get("reason")
+    rule, names = _RULES.get(verdict, (f"the run ended with the verdict {verdict}", ()))
+    places = (run, run.get("checks") or {}, run.get("settings") or {})
+    numbers = {
+        name: place[name]
+        for name in (*names, *_COMMON)
+        for place in places
+        if isinstance(place.get(name), dict) or _is_number(place.get(name))
+    }
     return {
         **{key: run[key] for key in ("temperature_K", "ordering", "replica")},
         "verdict": verdict,
-        "rule": _RULES.get(verdict, f"the run ended with the verdict {verdict}"),
-        "reason": reason or None,
+        "rule": rule,
+        "reason": (run.get("run") or {}).get("reason") or None,
         "numbers": numbers,
     }
 
