@@ -57,3 +57,46 @@ def jumping_back(
     result = hopping(rng, frames, ions, jumps_per_ps)
     result[..., 0] += 2.5 * side
     return result
+
+
+def anisotropic(rng: np.random.Generator, frames: int, ions: int, D_A2_per_ps: float) -> Floats:
+    """Eight times easier along one direction, oblique to the axes, than across it."""
+    axes, _ = np.linalg.qr(np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 1.0], [2.0, 0.0, 1.0]]))
+    principal = D_A2_per_ps * np.array([2.4, 0.3, 0.3])
+    result: Floats = brownian(rng, frames, ions, 1.0) * np.sqrt(principal) @ axes.T
+    return result
+
+
+def two_populations(rng: np.random.Generator, frames: int, ions: int, D_A2_per_ps: float) -> Floats:
+    """A third of the ions is eighteen times faster than the others, for good."""
+    fast = np.arange(ions) < ions // 3
+    share = fast.mean()
+    D = np.where(fast, 18.0, 1.0) * D_A2_per_ps / (18 * share + 1 - share)
+    return brownian(rng, frames, ions, 1.0) * np.sqrt(D)[None, :, None]
+
+
+def jumping_back_on_a_lattice(
+    rng: np.random.Generator,
+    frames: int,
+    ions: int,
+    jumps_per_ps: float,
+    back: float,
+    length_A: float = 2.5,
+) -> Floats:
+    """A lattice walk in which a jump takes the last one back with probability `back`, and is random
+    otherwise; with rattling.
+
+    The mean cosine of successive jumps is -back, so D = rate a² / 6 (1 - back) / (1 + back).
+    """
+    jumps = rng.random((frames, ions)) < jumps_per_ps * FRAME_PS
+    returns = rng.random((frames, ions)) < back
+    fresh = np.eye(3)[rng.integers(0, 3, (frames, ions))]
+    fresh *= rng.choice([-length_A, length_A], (frames, ions, 1))
+    last = fresh[0]
+    steps = np.zeros((frames, ions, 3))
+    for frame in range(frames):
+        now = np.where(returns[frame][:, None], -last, fresh[frame])
+        last = np.where(jumps[frame][:, None], now, last)
+        steps[frame] = np.where(jumps[frame][:, None], now, 0.0)
+    result: Floats = np.cumsum(steps, axis=0) + rng.normal(0, RATTLE_A, steps.shape)
+    return result

@@ -1,6 +1,5 @@
-"""`halmd diffusion`: one trajectory to tracer diffusivity, conductivity and a verdict."""
+"""`halmd diffusion`: one trajectory to diffusivities, conductivity, diagnostics and a verdict."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,21 +7,35 @@ from numpy.typing import NDArray
 
 from halmd.config import DiffusionSettings
 from halmd.errors import HalmdError
-from halmd.trajectory import Trajectory
 from halmd.transport.conductivity import nernst_einstein_S_per_cm, to_cm2_per_s
-from halmd.transport.displacements import mean_square_displacement, relative_positions
-from halmd.transport.regression import Estimate, estimate
+from halmd.transport.displacements import mean_square_displacement_of_groups
+from halmd.transport.motion import Motion
+from halmd.transport.regression import Estimate, Slopes, Window, estimate, slopes, window_of
+from halmd.transport.tensor import diffusion_tensor
+from halmd.transport.window import fall_of_slope, regimes, window_start
 
 Floats = NDArray[np.float64]
 
-LEVELS = {"68": 0.6827, "95": 0.9545}
+LEVELS = {"68": 0.6827, "95": 0.95}
+
 _CURVE_POINTS = 120
-_RESOLVED = 0.3
 _FEWEST_FRAMES = 40
+_RESOLVED = 0.3
+"""Largest relative error at which a charge diffusivity and a Haven ratio are quoted."""
+
+_LARGEST_ERROR = 0.5
+_FRAMEWORK_MOVES_A2 = 1.0
+"""Growth of a framework element's MSD over the run, beyond its rattling, that is no solid's."""
+
+_STILL_FALLING = 0.1
+"""Fall of the slope, beyond two standard errors, at which motion is not diffusive yet."""
+
+_SIGNIFICANT = 3.0
+_SAMPLES = 20_000
 
 
 def diffusion(
-    trajectory: Trajectory,
+    motion: Motion,
     settings: DiffusionSettings,
     *,
     temperature_K: float,
@@ -31,73 +44,114 @@ def diffusion(
     """The content of transport.json: D, sigma, intervals, diagnostics and a verdict.
 
     `run_verdict` is that of the run; anything but "ok" is passed on, because a run that was stopped
-    describes another material. Raises HalmdError when there is no mobile ion or too few frames.
+    describes another material. Raises HalmdError when the fit window does not fit into the run.
     """
-    mobile = np.array(trajectory.symbols) == settings.mobile
-    if not mobile.any():
-        found = ", ".join(sorted(set(trajectory.symbols)))
-        raise HalmdError(
-            f"no {settings.mobile} in the trajectory (it has {found}); set diffusion.mobile"
-        )
-    n_frames = len(trajectory.time_ps)
-    positions = relative_positions(trajectory.positions_A, trajectory.masses_amu, mobile)
-    interval_ps = float(np.diff(trajectory.time_ps).mean()) if n_frames > 1 else 0.0
-    length_ps = float(trajectory.time_ps[-1] - trajectory.time_ps[0])
-    base: dict[str, Any] = {
-        "temperature_K": temperature_K,
-        "mobile": settings.mobile,
-        "charge_e": settings.charge_e,
-        "n_ions": int(mobile.sum()),
-        "frame_of_reference": "centre of mass of all other atoms"
-        if (~mobile).any()
-        else "centre of mass of all atoms",
-        "volume_A3": trajectory.volume_A3,
-        "length_ps": length_ps,
-        "settings": settings.model_dump(),
+    curves = {
+        symbol: mean_square_displacement_of_groups(motion.ions(symbol))
+        for symbol in dict.fromkeys(motion.symbols)
     }
-    if n_frames < _FEWEST_FRAMES:
+    base = _description(motion, settings, temperature_K)
+    if motion.n_frames < _FEWEST_FRAMES:
         verdict = run_verdict if run_verdict != "ok" else "too_short"
-        return base | {"verdict": verdict, "msd": _curve(positions, interval_ps, None)}
-    tracer = estimate(
-        positions,
-        interval_ps,
-        jump_length_A=settings.jump_length_A,
-        fit_from_ps=settings.fit_from_ps,
-        fit_to_ps=settings.fit_to_ps,
-    )
-    # The sum of all displacements moves like one ion with sqrt(N) larger steps.
-    collective = positions.sum(axis=1, keepdims=True) / np.sqrt(mobile.sum())
-    charge = estimate(
-        collective,
-        interval_ps,
-        fit_from_ps=tracer.fit_from_ps,
-        fit_to_ps=settings.fit_to_ps,
-    )
-    n_jumps = effective_jumps(tracer, base["n_ions"], length_ps, settings.jump_length_A)
+        return base | {"verdict": verdict, "msd": _curve(motion, curves, None)}
+    window = _window(motion, settings, curves[motion.mobile])
+    found = slopes(motion.ions(motion.mobile), window)
+    tracer = estimate(found, motion.interval_ps)
+    charge = estimate(slopes([_collective(motion)], window), motion.interval_ps)
+    framework = _framework(motion, window, curves)
+    fall, fall_error = fall_of_slope(curves[motion.mobile], window.lags[0], 3 * base["n_ions"])
+    # Ions are fewer walkers than they are many, as their variance over blocks showed.
+    fall_error *= float(np.sqrt(tracer.together * tracer.beyond_walk))
     record = base | {
         **_diffusivity("D_tracer", tracer),
-        **_conductivity("sigma_NE", tracer, trajectory.volume_A3, temperature_K, base),
-        "relative_error": _relative_error(tracer),
-        "n_effective_jumps": n_jumps,
-        "fit_from_ps": tracer.fit_from_ps,
-        "fit_to_ps": tracer.fit_to_ps,
-        "intercept_A2": tracer.intercept_A2,
-        "loglog_slope": tracer.loglog_slope,
-        "correlation_factor": tracer.correlation_factor,
-        "halves_differ_standard_errors": _halves(positions, interval_ps, tracer),
-        "msd": _curve(positions, interval_ps, tracer),
+        **_conductivity("sigma_NE", tracer, base),
+        "relative_error": _finite(tracer.relative_error),
+        "n_effective_jumps": effective_jumps(
+            tracer.D_A2_per_ps, base["n_ions"], motion.length_ps, settings.jump_length_A
+        ),
+        "fit_from_ps": window.lags[0] * motion.interval_ps,
+        "fit_to_ps": window.lags[-1] * motion.interval_ps,
+        "intercept_A2": float(window.intercept_weights @ curves[motion.mobile][list(window.lags)]),
+        "tensor": diffusion_tensor(found, tracer, motion.interval_ps, motion.cell_A),
+        **_charge(tracer, charge, base),
+        "checks": {
+            "moving_together": tracer.together,
+            "beyond_random_walk": tracer.beyond_walk,
+            "run_over_window": motion.length_ps / (window.lags[-1] * motion.interval_ps),
+            "slope_falls_by": _finite(fall),
+            "slope_falls_by_error": _finite(fall_error),
+            **_blocks(found, tracer, motion.interval_ps),
+            **_regimes(motion, curves[motion.mobile]),
+            "framework": framework,
+        },
+        **_length_for(tracer, motion.length_ps, settings.target_relative_error),
+        "msd": _curve(motion, curves, tracer),
     }
-    record |= _haven(tracer, charge, trajectory.volume_A3, temperature_K, base)
-    record["verdict"] = _verdict(run_verdict, tracer, n_jumps, settings)
-    return record
+    return record | {"verdict": _verdict(run_verdict, record, settings)}
 
 
-def effective_jumps(tracer: Estimate, n_ions: int, length_ps: float, jump_length_A: float) -> float:
+def effective_jumps(
+    D_A2_per_ps: float, n_ions: int, length_ps: float, jump_length_A: float
+) -> float:
     """Uncorrelated jumps that would give the observed diffusion: 6 D t N / a².
 
     He, Zhu, Epstein and Mo, npj Comput. Mater. 4, 18 (2018).
     """
-    return max(0.0, 6 * tracer.D_A2_per_ps * length_ps * n_ions / jump_length_A**2)
+    return max(0.0, 6 * D_A2_per_ps * length_ps * n_ions / jump_length_A**2)
+
+
+def _description(
+    motion: Motion, settings: DiffusionSettings, temperature_K: float
+) -> dict[str, Any]:
+    """What was analysed."""
+    alone = set(motion.framework) == set(motion.symbols) and motion.mobile in motion.framework
+    return {
+        "temperature_K": temperature_K,
+        "mobile": motion.mobile,
+        "charge_e": settings.charge_e,
+        "n_ions": motion.count(motion.mobile),
+        "n_atoms": len(motion.symbols),
+        "frame_of_reference": "centre of mass of all atoms"
+        if alone
+        else f"centre of mass of {', '.join(motion.framework)}",
+        "volume_A3": motion.volume_A3,
+        "volume_relative_spread": motion.volume_spread,
+        "length_ps": motion.length_ps,
+        "frame_interval_ps": motion.interval_ps,
+        "settings": settings.model_dump(),
+    }
+
+
+def _window(motion: Motion, settings: DiffusionSettings, msd_A2: Floats) -> Window:
+    """The window that the settings ask for, or the one that the data do."""
+    n_frames, interval_ps = motion.n_frames, motion.interval_ps
+    if settings.fit_from_ps:
+        first = max(1, round(settings.fit_from_ps / interval_ps))
+    else:
+        n_ions = motion.count(motion.mobile)
+        first = window_start(msd_A2, interval_ps, n_ions, 3, settings.jump_length_A)
+        if settings.fit_to_ps:
+            first = min(first, max(1, round(settings.fit_to_ps / interval_ps / 2)))
+    last = round(settings.fit_to_ps / interval_ps) if settings.fit_to_ps else 2 * first
+    if last <= first:
+        raise HalmdError(
+            f"fit_from_ps={settings.fit_from_ps} and fit_to_ps={settings.fit_to_ps} hold no two "
+            f"lags of frames {interval_ps:g} ps apart"
+        )
+    if last > (n_frames - 1) / 3:
+        raise HalmdError(
+            f"the fit would end at {last * interval_ps:g} ps, beyond a third of the run of "
+            f"{motion.length_ps:g} ps; set fit_from_ps or fit_to_ps lower, or run longer"
+        )
+    return window_of(first, last, n_frames)
+
+
+def _collective(motion: Motion) -> Floats:
+    """Sum of all mobile ions' positions over sqrt(N), shape (1, n_frames, 3): it moves like one
+    ion, N D_charge being the diffusivity of the sum."""
+    total = sum(group.sum(axis=0) for group in motion.ions(motion.mobile))
+    collective: Floats = np.asarray(total)[None] / np.sqrt(motion.count(motion.mobile))
+    return np.ascontiguousarray(collective.transpose(0, 2, 1)).transpose(0, 2, 1)
 
 
 def _diffusivity(name: str, found: Estimate) -> dict[str, Any]:
@@ -113,14 +167,16 @@ def _diffusivity(name: str, found: Estimate) -> dict[str, Any]:
     return result
 
 
-def _conductivity(
-    name: str, found: Estimate, volume_A3: float, temperature_K: float, base: dict[str, Any]
-) -> dict[str, Any]:
+def _conductivity(name: str, found: Estimate, base: dict[str, Any]) -> dict[str, Any]:
     """Conductivity of a diffusivity with its intervals, in S/cm."""
 
     def sigma(D_A2_per_ps: float) -> float:
         return nernst_einstein_S_per_cm(
-            to_cm2_per_s(D_A2_per_ps), base["n_ions"], volume_A3, temperature_K, base["charge_e"]
+            to_cm2_per_s(D_A2_per_ps),
+            base["n_ions"],
+            base["volume_A3"],
+            base["temperature_K"],
+            base["charge_e"],
         )
 
     result: dict[str, Any] = {f"{name}_S_per_cm": sigma(max(found.D_A2_per_ps, 0.0))}
@@ -131,80 +187,114 @@ def _conductivity(
     return result
 
 
-def _haven(
-    tracer: Estimate,
-    charge: Estimate,
-    volume_A3: float,
-    temperature_K: float,
-    base: dict[str, Any],
-) -> dict[str, Any]:
-    """Charge diffusivity and Haven ratio, where both diffusivities are resolved; else None.
-
-    The interval of the ratio adds the relative errors in quadrature.
-    """
-    errors = [_relative_error(found) for found in (tracer, charge)]
-    if any(error is None or error > _RESOLVED for error in errors):
-        return {"D_charge_cm2_per_s": None, "sigma_S_per_cm": None, "haven_ratio": None}
-    ratio = tracer.D_A2_per_ps / charge.D_A2_per_ps
-    spread = float(np.linalg.norm([error or 0.0 for error in errors]))
-    return {
+def _charge(tracer: Estimate, charge: Estimate, base: dict[str, Any]) -> dict[str, Any]:
+    """Charge diffusivity, its conductivity and the Haven ratio D / D_charge where both are
+    resolved, else None; the relative error says how far from that they are."""
+    record: dict[str, Any] = {"D_charge_relative_error": _finite(charge.relative_error)}
+    if max(tracer.relative_error, charge.relative_error) > _RESOLVED:
+        return record | {"D_charge_cm2_per_s": None, "sigma_S_per_cm": None, "haven_ratio": None}
+    draw = np.random.default_rng(0).random((2, _SAMPLES))
+    ratio = tracer.quantile_A2_per_ps(draw[0]) / charge.quantile_A2_per_ps(draw[1])
+    record |= {
         **_diffusivity("D_charge", charge),
-        **_conductivity("sigma", charge, volume_A3, temperature_K, base),
-        "haven_ratio": ratio,
-        "haven_ratio_interval68": [ratio * np.exp(-spread), ratio * np.exp(spread)],
-        "haven_ratio_interval95": [ratio * np.exp(-2 * spread), ratio * np.exp(2 * spread)],
+        **_conductivity("sigma", charge, base),
+        "haven_ratio": tracer.D_A2_per_ps / charge.D_A2_per_ps,
+    }
+    for label, level in LEVELS.items():
+        ends = np.quantile(ratio, [(1 - level) / 2, (1 + level) / 2])
+        record[f"haven_ratio_interval{label}"] = ends.tolist()
+    return record
+
+
+def _framework(motion: Motion, window: Window, curves: dict[str, Floats]) -> dict[str, Any]:
+    """For each other element: how far it rattles, and whether it goes away."""
+    result = {}
+    for symbol in dict.fromkeys(motion.symbols):
+        if symbol == motion.mobile:
+            continue
+        found = estimate(slopes(motion.ions(symbol), window), motion.interval_ps)
+        grown_A2 = 6 * found.D_A2_per_ps * motion.length_ps
+        resolved = found.D_A2_per_ps > _SIGNIFICANT * found.standard_error_A2_per_ps
+        result[symbol] = {
+            "msd_A2": float(curves[symbol][window.lags[0]]),
+            "msd_grows_over_run_by_A2": grown_A2,
+            "msd_grows_over_run_by_error_A2": 6 * found.standard_error_A2_per_ps * motion.length_ps,
+            "diffuses": bool(resolved and grown_A2 > _FRAMEWORK_MOVES_A2),
+        }
+    return result
+
+
+def _blocks(found: Slopes, tracer: Estimate, interval_ps: float) -> dict[str, Any]:
+    """D from separate blocks: an independent check of its error, and of its drift along the run."""
+    means = found.separate_blocks().mean(axis=1) / (6 * interval_ps)
+    count = len(means)
+    error = float(means.std(ddof=1) / np.sqrt(count))
+    half = count // 2
+    drift = float(means[-half:].mean() - means[:half].mean())
+    size = 2 * tracer.standard_error_A2_per_ps
+    return {
+        "D_of_blocks_cm2_per_s": to_cm2_per_s(float(means.mean())),
+        "D_of_blocks_error_cm2_per_s": to_cm2_per_s(error),
+        "n_blocks": count,
+        "halves_differ_standard_errors": drift / size if size else None,
     }
 
 
-def _relative_error(found: Estimate) -> float | None:
-    if found.D_A2_per_ps <= 0:
-        return None
-    return found.standard_error_A2_per_ps / found.D_A2_per_ps
+def _regimes(motion: Motion, msd_A2: Floats) -> dict[str, Any]:
+    lags = _curve_lags(motion.n_frames)
+    lags = lags[lags <= motion.n_frames // 5]
+    found = regimes(np.asarray(lags * motion.interval_ps, dtype=float), msd_A2[lags])
+    return {
+        "ballistic_to_ps": found.ballistic_to_ps,
+        "subdiffusive_to_ps": found.subdiffusive_to_ps,
+        "motion": found.kind,
+    }
 
 
-def _halves(positions: Floats, interval_ps: float, whole: Estimate) -> float | None:
-    """Difference of D between the halves of the run, in its standard errors."""
-    half = len(positions) // 2
-    if half < _FEWEST_FRAMES:
-        return None
-    window = {"fit_from_ps": min(whole.fit_from_ps, half * interval_ps / 8)}
-    first, second = (
-        estimate(part, interval_ps, **window) for part in (positions[:half], positions[half:])
-    )
-    error = np.hypot(first.standard_error_A2_per_ps, second.standard_error_A2_per_ps)
-    return float((second.D_A2_per_ps - first.D_A2_per_ps) / error) if error else None
+def _length_for(tracer: Estimate, length_ps: float, target: float) -> dict[str, Any]:
+    """Length of run at which the relative error would be the wanted one: it falls as 1/sqrt(t)."""
+    if tracer.D_A2_per_ps <= 0:
+        return {"length_for_target_ps": None}
+    return {"length_for_target_ps": length_ps * (tracer.relative_error / target) ** 2}
 
 
-def _verdict(
-    run_verdict: str, tracer: Estimate, n_jumps: float, settings: DiffusionSettings
-) -> str:
+def _verdict(run_verdict: str, record: dict[str, Any], settings: DiffusionSettings) -> str:
     if run_verdict != "ok":
         return run_verdict
-    error = _relative_error(tracer)
-    if n_jumps < settings.min_jumps or error is None or error > 0.5:
+    checks = record["checks"]
+    if any(element["diffuses"] for element in checks["framework"].values()):
+        return "framework_unstable"
+    error = record["relative_error"]
+    if record["n_effective_jumps"] < settings.min_jumps or error is None or error > _LARGEST_ERROR:
         return "too_few_jumps"
+    fall, fall_error = checks["slope_falls_by"], checks["slope_falls_by_error"]
+    if fall is not None and fall - 2 * fall_error > _STILL_FALLING:
+        return "not_yet_diffusive"
     return "converged"
 
 
-def _curve(positions: Floats, interval_ps: float, tracer: Estimate | None) -> dict[str, Any]:
-    """The MSD at about a hundred lags, for plots: time (ps), MSD (Å²) and its standard error."""
-    msd = mean_square_displacement(positions)
-    last = max(2, (len(msd) - 1) * 2 // 3)
-    lags = np.unique(np.geomspace(1, last, _CURVE_POINTS).astype(int))
-    lags = lags[lags < len(msd)]
-    d = positions.shape[2]
-    independent = positions.shape[1] * (len(msd) - 1) / lags
-    factor = tracer.correlation_factor if tracer else 1.0
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _curve_lags(n_frames: int) -> NDArray[np.int64]:
+    """About a hundred lags, evenly spaced in their logarithm, up to two thirds of the run."""
+    lags = np.unique(np.geomspace(1, max(2, (n_frames - 1) * 2 // 3), _CURVE_POINTS).astype(int))
+    return lags[lags < n_frames]
+
+
+def _curve(motion: Motion, curves: dict[str, Floats], tracer: Estimate | None) -> dict[str, Any]:
+    """MSDs of all elements for plots: time (ps), MSD (Å²), standard error of the mobile one's."""
+    lags = _curve_lags(motion.n_frames)
+    mobile = curves[motion.mobile][lags]
+    independent = 3 * motion.count(motion.mobile) * (motion.n_frames - 1) / lags
+    factor = tracer.together * tracer.beyond_walk if tracer else 1.0
     return {
-        "time_ps": (lags * interval_ps).tolist(),
-        "msd_A2": msd[lags].tolist(),
-        "error_A2": (msd[lags] * np.sqrt(2 * factor / (d * independent))).tolist(),
+        "time_ps": (lags * motion.interval_ps).tolist(),
+        "msd_A2": mobile.tolist(),
+        "error_A2": (mobile * np.sqrt(2 * factor / independent)).tolist(),
+        "others_A2": {
+            symbol: msd[lags].tolist() for symbol, msd in curves.items() if symbol != motion.mobile
+        },
     }
 
-
-def label_of(path: Path) -> dict[str, Any]:
-    """Material, ordering and replica from results/<material>/<NN>/<T>K/r<R>/..., where they fit."""
-    parts = path.resolve().parts
-    if len(parts) >= 5 and parts[-3].endswith("K") and parts[-2].startswith("r"):
-        return {"material": parts[-5], "ordering": parts[-4], "replica": parts[-2][1:]}
-    return {"material": path.stem, "ordering": "00", "replica": "0"}

@@ -1,209 +1,321 @@
-"""Diffusivity from a mean-square displacement by generalised least squares.
+"""Diffusivity from displacements by generalised least squares, with an error measured by blocks.
 
 Points of an MSD over all origins are strongly correlated, and ordinary least squares gives errors
 that are far too small. As McCluskey, Coles and Morgan (J. Chem. Theory Comput. 2024,
-10.1021/acs.jctc.4c01249) do, the covariance of a random walk is used as the model; here the exact
-one for overlapping origins (Qian, Sheetz and Elson, Biophys. J. 60, 910, 1991), in which two
-squared displacements over intervals that share the length o have the covariance 2 o² s⁴ a
+10.1021/acs.jctc.4c01249) do, the slope is fitted with the covariance of a random walk as the model;
+here the exact one for overlapping origins (Qian, Sheetz and Elson, Biophys. J. 60, 910, 1991), in
+which two squared displacements over intervals that share the length o have the covariance 2 o² s⁴ a
 dimension, s² being the variance of one frame's step.
 
-The model takes steps to be Gaussian and ions to be independent. Neither holds in a solid: jumps
-are rare, fast and slow ions exchange, and neighbours move together. `excess` measures both from
-segments of the run itself and enlarges the variance by them:
+Only lags from t to 2 t are fitted, t being where motion has become diffusive. Under that covariance
+longer lags carry next to nothing that shorter ones lack (`python -m halmd.transport.regression`
+prints how little), and blocks of the run can then be analysed by the very same estimator.
 
-    (sd_D / D)² = c [ (sd_D / D)²_walk + B ]
-
-B is what the squared displacements of single ions vary beyond 2 MSD² / d, which is 1 / (number of
-jumps) for a lattice walk and larger where ions take turns; c is how much more the average over ions
-varies than that of independent ions would.
+The model takes steps to be Gaussian and ions to be independent. Neither holds in a solid: jumps are
+rare, sites differ, fast and slow ions exchange, and neighbours move together. The variance is
+therefore measured: every ion's slope in every block of the run. Its variance over blocks, ion by
+ion, is that of independent ions, known well because there are many; the variance of the mean over
+ions is in addition widened or narrowed by what they do together, known from as many samples as
+there are blocks. Both are scaled from blocks to the run by the ratio that the walk has.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 import scipy.stats
 from numpy.typing import NDArray
 
-from halmd.transport.displacements import mean_square_displacement, segment_squares
-
 Floats = NDArray[np.float64]
 
-SHORTEST_START_PS = 2.0
-"""Ballistic motion and rattling in the cage are over by then in halides."""
+N_LAGS = 10
+"""Lags fitted, evenly spaced from t to 2 t."""
 
-_LAGS = 40
-_FEWEST_SEGMENTS = 10
-_FEWEST_LONG_SEGMENTS = 3
-"""Single ions give many samples even in few segments, and slow exchange is seen only by long
-ones."""
+BLOCK_IN_LAGS = 3.0
+"""Shortest block, in units of the longest fitted lag."""
+
+FEWEST_BLOCKS = 4
+_OVERLAP = 4
+"""Blocks start at every fourth of their length: their variance is better known for it."""
+
+_MOST_BLOCKS = 400
+"""From which the statistics of blocks are worked out; more are the same over again."""
+
+_TRUST_IN_GROWTH = 0.5
+"""Standard errors by which longer blocks must vary more than shorter ones before that counts."""
+
+_LOGARITHMIC_BELOW = 0.4
+"""Relative error up to which the interval is that of ln D."""
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Lags that are fitted, in frames, and the weights whose sum over MSD points is the slope."""
+
+    lags: tuple[int, ...]
+    weights: Floats
+    """Slope per frame = weights @ MSD, shape (n_lags,)."""
+    intercept_weights: Floats
+    n_frames: int
+
+    @property
+    def variance(self) -> float:
+        """Variance of the slope of one one-dimensional walk with unit steps over the run."""
+        return self.variance_of(self.n_frames)
+
+    def variance_of(self, n_frames: int) -> float:
+        """The same for a run of another length, with the same weights."""
+        return float(self.weights @ walk_covariance(self.lags, n_frames) @ self.weights)
+
+
+@lru_cache(maxsize=32)
+def window_of(first: int, last: int, n_frames: int) -> Window:
+    """Generalised least-squares weights for lags from first to last, in frames."""
+    lags = tuple(int(lag) for lag in np.unique(np.linspace(first, last, N_LAGS).astype(int)))
+    time = np.array(lags, dtype=float)
+    design = np.stack([time, np.ones_like(time)], axis=1)
+    shape = walk_covariance(lags, n_frames)
+    # Positions rattle too, and neighbouring lags share that: without this term their differences
+    # would be taken for exact.
+    shape = shape + np.eye(len(lags)) * 1e-6 * np.trace(shape) / len(lags)
+    factor = scipy.linalg.cho_factor(shape)
+    solution = np.linalg.solve(
+        design.T @ scipy.linalg.cho_solve(factor, design),
+        scipy.linalg.cho_solve(factor, design).T,
+    )
+    return Window(lags, solution[0], solution[1], n_frames)
+
+
+@lru_cache(maxsize=256)
+def walk_covariance(
+    lags: tuple[int, ...], n_frames: int, other: tuple[int, int] | None = None
+) -> Floats:
+    """Covariance of the MSD points of one one-dimensional walk with unit steps, exactly.
+
+    Sum over all pairs of origins of twice the squared overlap of their intervals, divided by the
+    numbers of origins; shape (n_lags, n_lags). `other` is (length, delay) of a second stretch of
+    the same walk, whose points are the columns; without it, the first stretch is meant.
+    """
+    length, delay = other or (n_frames, 0)
+    result = np.empty((len(lags), len(lags)))
+    for a, m in enumerate(lags):
+        for b, n in enumerate(lags):
+            if other is None and b > a:
+                continue
+            offset = np.arange(-n + 1, m)  # of the interval of n frames from that of m frames
+            overlap = np.minimum(m, offset + n) - np.maximum(0, offset)
+            first = np.maximum(0, delay - offset)
+            last = np.minimum(n_frames - m, length - n - offset + delay)
+            total = 2 * (np.maximum(last - first, 0) * overlap.astype(float) ** 2).sum()
+            result[a, b] = total / ((n_frames - m) * (length - n))
+            if other is None:
+                result[b, a] = result[a, b]
+    return result
+
+
+@lru_cache(maxsize=64)
+def block_statistics(window: "Window", length: int) -> tuple[float, float]:
+    """Expected mean over blocks of (slope - mean slope)² of the walk of `Window.variance`, and the
+    degrees of freedom with which it is distributed.
+
+    For normal slopes of covariance S and the projection M on deviations from the mean they are
+    tr(M S) / n_blocks and tr(M S)² / tr(M S M S).
+    """
+    starts = block_starts(length, window.n_frames)
+    spacing = (window.n_frames - length) / max(1, len(starts) - 1)
+    count = min(len(starts), _MOST_BLOCKS)
+    covariances = np.zeros(count)
+    for step in range(count):
+        delay = round(step * spacing)
+        if delay >= length:
+            break
+        both = walk_covariance(window.lags, length, (length, delay))
+        covariances[step] = window.weights @ both @ window.weights
+    deviations = scipy.linalg.toeplitz(covariances)
+    deviations -= deviations.mean(axis=0)
+    trace = float(np.trace(deviations))
+    freedom = trace**2 / float((deviations * deviations.T).sum())
+    return trace / count, freedom * len(starts) / count
+
+
+def block_lengths(window: Window) -> list[int]:
+    """Lengths of blocks in frames: three longest lags, and doubled while four blocks fit."""
+    longest = window.n_frames // FEWEST_BLOCKS
+    length = min(round(BLOCK_IN_LAGS * window.lags[-1]), longest)
+    length = max(length, window.lags[-1] + 2)
+    result = [length]
+    while 2 * result[-1] <= longest:
+        result.append(2 * result[-1])
+    return result
+
+
+def block_starts(length: int, n_frames: int) -> NDArray[np.int64]:
+    """First frames of blocks that overlap by three quarters and reach the end of the run."""
+    count = max(1, round((n_frames - length) / (length / _OVERLAP)) + 1)
+    return np.unique(np.linspace(0, n_frames - length, count).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Slopes of mean-square displacements in Å² a frame, of each ion, in the run and in blocks."""
+
+    window: Window
+    whole: Floats
+    """Over the whole run, shape (n_ions,)."""
+    blocks: tuple[Floats, ...]
+    """In blocks of each of `block_lengths`, shapes (n_blocks, n_ions)."""
+    tensor: Floats
+    """Slope of <Δa Δb> averaged over ions, shape (d, d)."""
+    tensor_blocks: Floats
+    """The same in the shortest blocks, shape (n_blocks, d, d)."""
+
+    def separate_blocks(self) -> Floats:
+        """Slopes in those shortest blocks that do not overlap, shape (n_blocks, n_ions)."""
+        length = block_lengths(self.window)[0]
+        starts = block_starts(length, self.window.n_frames)
+        chosen, free_from = [], 0
+        for number, start in enumerate(starts):
+            if start >= free_from:
+                chosen.append(number)
+                free_from = start + length
+        return self.blocks[0][chosen]
+
+
+def slopes(groups: Iterable[Floats], window: Window) -> Slopes:
+    """Slopes of all ions, given in groups (n_ions, n_frames, d) of continuous positions in Å."""
+    lengths = block_lengths(window)
+    starts = [block_starts(length, window.n_frames) for length in lengths]
+    runs = list(zip(lengths, starts, strict=True))
+    everything = [*runs, (window.n_frames, np.array([0]))]
+    found: list[list[Floats]] = []
+    tensors: list[Any] = [0.0, 0.0]
+    n_ions = 0
+    for group in groups:
+        ions = group.transpose(0, 2, 1)
+        results = [np.zeros((len(ions), len(begin))) for _, begin in everything]
+        for lag, weight in zip(window.lags, window.weights, strict=True):
+            step = ions[:, :, lag:] - ions[:, :, :-lag]
+            squares = _running_sum(np.einsum("idt,idt->it", step, step))
+            for result, (length, begin) in zip(results, everything, strict=True):
+                result += weight * _mean_between(squares, begin, length - lag)
+            products = _running_sum(_products(step))
+            for k, (length, begin) in enumerate((everything[0], everything[-1])):
+                tensors[k] = tensors[k] + weight * _mean_between(products, begin, length - lag)
+        n_ions += len(ions)
+        found.append(results)
+    merged = [np.concatenate(parts).T for parts in zip(*found, strict=True)]
+    blocks, whole = (np.moveaxis(tensor, -1, 0) / n_ions for tensor in tensors)
+    return Slopes(window, merged[-1][0], tuple(merged[:-1]), whole[0], blocks)
+
+
+def _products(step: Floats) -> Floats:
+    """Sums over ions of products of components: step (n_ions, d, n), result (d, d, n)."""
+    d = step.shape[1]
+    result = np.empty((d, d, step.shape[2]))
+    for a in range(d):
+        for b in range(a + 1):
+            result[a, b] = result[b, a] = np.einsum("it,it->t", step[:, a], step[:, b])
+    return result
+
+
+def _running_sum(values: Floats) -> Floats:
+    """Cumulative sum along the last axis with a zero before it."""
+    result = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
+    np.cumsum(values, axis=-1, out=result[..., 1:])
+    return result
+
+
+def _mean_between(sums: Floats, starts: NDArray[np.int64], count: int) -> Floats:
+    result: Floats = (sums[..., starts + count] - sums[..., starts]) / count
+    return result
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A diffusivity with the parameters of its error distribution."""
+    """A slope with the parameters of its error distribution."""
 
     D_A2_per_ps: float
     standard_error_A2_per_ps: float
     degrees_of_freedom: float
-    """Of the Student distribution of the error: the segments from which its size was learnt."""
-    intercept_A2: float
-    fit_from_ps: float
-    fit_to_ps: float
-    loglog_slope: float
-    """Mean slope of ln MSD against ln t in the window; one is diffusion."""
-    correlation_factor: float
-    """Variance of the average over ions in units of independent ions'; above 1, they move
+    """Of the Student distribution of the error: the blocks from which its size was learnt."""
+    together: float
+    """Variance of the mean over ions in units of that of independent ions; above one, they move
     together."""
+    beyond_walk: float
+    """Variance of independent ions in units of that of Gaussian walkers of the same mean."""
+
+    @property
+    def relative_error(self) -> float:
+        """Standard error over D; infinite where D is not positive."""
+        return self.standard_error_A2_per_ps / self.D_A2_per_ps if self.D_A2_per_ps > 0 else np.inf
+
+    def quantile_A2_per_ps(self, share: float | Floats) -> Floats:
+        """Quantiles of the posterior of D >= 0.
+
+        The size of the error goes with D itself, so ln D has the Student distribution; where the
+        error is as large as D, noise that does not go with D dominates, and D has it, cut at zero.
+        """
+        share = np.asarray(share, dtype=float)
+        if self.standard_error_A2_per_ps == 0:
+            return np.full(share.shape, max(self.D_A2_per_ps, 0.0))
+        student = scipy.stats.t(self.degrees_of_freedom)
+        if self.relative_error < _LOGARITHMIC_BELOW:
+            result: Floats = self.D_A2_per_ps * np.exp(student.ppf(share) * self.relative_error)
+            return result
+        below = student.cdf(-self.D_A2_per_ps / self.standard_error_A2_per_ps)
+        cut = student.ppf(below + share * (1 - below))
+        return np.maximum(self.D_A2_per_ps + self.standard_error_A2_per_ps * cut, 0.0)
 
     def interval_A2_per_ps(self, level: float) -> tuple[float, float]:
-        """Central interval of the posterior under D >= 0."""
-        t = scipy.stats.t(
-            self.degrees_of_freedom, self.D_A2_per_ps, max(self.standard_error_A2_per_ps, 1e-30)
-        )
-        below = float(t.cdf(0.0))
-        low, high = ((1 - level) / 2, (1 + level) / 2)
-        a, b = (float(t.ppf(below + q * (1 - below))) for q in (low, high))
-        return max(a, 0.0), b
+        """Central interval of the posterior."""
+        low, high = self.quantile_A2_per_ps(np.array([(1 - level) / 2, (1 + level) / 2]))
+        return float(low), float(high)
 
 
-def estimate(
-    positions_A: Floats,
-    interval_ps: float,
-    *,
-    jump_length_A: float = 2.5,
-    fit_from_ps: float | None = None,
-    fit_to_ps: float | None = None,
-) -> Estimate:
-    """Diffusivity of ions from unwrapped positions (n_frames, n_ions, 3) in Å.
-
-    The window starts, unless given, where the slope has stopped falling (`window_start`), and ends
-    at a third of the run.
-    """
-    n_frames, n_ions, d = positions_A.shape
-    msd = mean_square_displacement(positions_A)
-    last = round(fit_to_ps / interval_ps) if fit_to_ps else (n_frames - 1) // 3
-    last = max(4, min(last, n_frames - 1))
-    first = (
-        round(fit_from_ps / interval_ps)
-        if fit_from_ps
-        else window_start(msd, interval_ps, n_ions, d, last, jump_length_A)
-    )
-    first = max(1, min(first, last // 2))
-    lags = np.unique(np.linspace(first, last, min(_LAGS, last - first + 1)).astype(int))
-    time = lags * interval_ps
-    observed = msd[lags]
-    slope, intercept, variance = _generalised_fit(time, observed, lags, n_frames, n_ions, d)
-    beyond = excess(positions_A, first, slope * interval_ps)
-    relative = variance / slope**2 if slope else 0.0
-    variance = beyond.together * (relative + beyond.single) * slope**2
-    positive = observed > 0
-    loglog = (
-        float(np.polyfit(np.log(time[positive]), np.log(observed[positive]), 1)[0])
-        if positive.sum() > 2
-        else 0.0
-    )
+def estimate(found: Slopes, interval_ps: float, d: int = 3) -> Estimate:
+    """Diffusivity slope / (2 d) and its error from the slopes of ions over the run and in blocks."""
+    window = found.window
+    n_ions = len(found.whole)
+    slope = float(found.whole.mean())
+    walk = slope**2 * window.variance / (d * n_ions)
+    independent, together, freedom = _variances(found)
+    scale = 2 * d * interval_ps
     return Estimate(
-        D_A2_per_ps=slope / (2 * d),
-        standard_error_A2_per_ps=float(np.sqrt(variance)) / (2 * d),
-        degrees_of_freedom=float(max(3, beyond.segments - 1)),
-        intercept_A2=intercept,
-        fit_from_ps=float(time[0]),
-        fit_to_ps=float(time[-1]),
-        loglog_slope=loglog,
-        correlation_factor=beyond.together,
+        D_A2_per_ps=slope / scale,
+        standard_error_A2_per_ps=float(np.sqrt(together * independent)) / scale,
+        degrees_of_freedom=freedom,
+        together=together,
+        beyond_walk=independent / walk if walk > 0 else 1.0,
     )
 
 
-def window_start(
-    msd: Floats, interval_ps: float, n_ions: int, d: int, last: int, jump_length_A: float
-) -> int:
-    """First lag of the diffusive regime.
-
-    The earliest lag t of at least 2 ps, by which the MSD has reached half a squared jump length
-    (before that, jumps back are not over and the slope is too large), and at which the slope of the
-    MSD over [t, 2t] exceeds the one over [2t, 4t] by no more than three percent, or a third of the
-    statistical error of their difference. At most a third of the end of the window, so that a
-    slope remains to be fitted: where jumps back last longer than that, D comes out too large.
-    """
-    n_frames = len(msd)
-    moved = np.flatnonzero(msd >= jump_length_A**2 / 2)
-    lag = max(1, round(SHORTEST_START_PS / interval_ps))
-    latest = max(lag, last // 3)
-    lag = min(latest, max(lag, int(moved[0]) if len(moved) else latest))
-    while lag < latest:
-        early = (msd[2 * lag] - msd[lag]) / lag
-        late = (msd[4 * lag] - msd[2 * lag]) / (2 * lag) if 4 * lag < n_frames else early
-        error = np.sqrt(2 * 4 * lag / (d * n_ions * n_frames))
-        if late > 0 and early <= late * (1 + max(0.03, error / 3)):
+def _variances(found: Slopes) -> tuple[float, float, float]:
+    """Variance of the mean slope for independent ions, the factor by which they move together,
+    and the degrees of freedom from which that factor is known."""
+    window, shorter = found.window, 0.0
+    independent, together, freedom = 0.0, 1.0, 0.0
+    for length, blocks in zip(block_lengths(window), found.blocks, strict=True):
+        expected, samples = block_statistics(window, length)
+        unbiased = window.variance / expected
+        each = ((blocks - blocks.mean(axis=0)) ** 2).mean(axis=0) * unbiased / blocks.shape[1] ** 2
+        alone = float(each.sum())
+        if not alone > 0:
             break
-        lag = max(lag + 1, round(lag * 1.25))
-    return min(lag, latest)
-
-
-@dataclass(frozen=True)
-class Excess:
-    """What the run shows beyond a Gaussian walk of independent ions."""
-
-    single: float
-    """B: squared relative error of D by rare jumps and by exchange of fast and slow ions."""
-    together: float
-    """c: variance of the average over ions over that of independent ions, at least one."""
-    segments: int
-    """Non-overlapping segments at the shortest lag, from which c was learnt."""
-
-
-def excess(positions_A: Floats, lag: int, slope_A2_per_frame: float) -> Excess:
-    """Look at non-overlapping segments of lag, 2 lag, 4 lag, ... down to three of them.
-
-    B is the largest of the values found: exchange is seen only by segments longer than its time.
-    c is the median over lags that leave ten segments, which resists the scatter of single values.
-    """
-    n_frames, n_ions, d = positions_A.shape
-    single, together, segments = [0.0], [], 0
-    while (n_frames - 1) // lag >= _FEWEST_LONG_SEGMENTS:
-        squares = segment_squares(positions_A, lag)
-        mean = float(squares.mean())
-        spread = float(squares.var(ddof=1))
-        if mean > 0 and spread > 0 and slope_A2_per_frame > 0:
-            share = lag / (n_frames - 1) / n_ions
-            single.append((spread - 2 * mean**2 / d) / (slope_A2_per_frame * lag) ** 2 * share)
-            if len(squares) >= _FEWEST_SEGMENTS:
-                together.append(float(squares.mean(axis=1).var(ddof=1)) * n_ions / spread)
-        segments = segments or len(squares)
-        lag *= 2
-    return Excess(max(single), max(1.0, float(np.median(together))) if together else 1.0, segments)
-
-
-@lru_cache(maxsize=8)
-def walk_covariance(lags: tuple[int, ...], n_frames: int) -> Floats:
-    """Covariance of the MSD points of one one-dimensional walk with unit steps, exactly.
-
-    Sum over all pairs of origins of twice the squared overlap of their intervals, divided by the
-    numbers of origins; shape (n_lags, n_lags).
-    """
-    result = np.empty((len(lags), len(lags)))
-    for a, m in enumerate(lags):
-        for b, n in enumerate(lags[: a + 1]):
-            offset = np.arange(-n + 1, m)  # of the interval of n frames from that of m frames
-            overlap = np.minimum(m, offset + n) - np.maximum(0, offset)
-            pairs = np.minimum(n_frames - m, n_frames - n - offset) - np.maximum(0, -offset)
-            total = 2 * (np.maximum(pairs, 0) * overlap.astype(float) ** 2).sum()
-            result[a, b] = result[b, a] = total / ((n_frames - m) * (n_frames - n))
-    return result
-
-
-def _generalised_fit(
-    time_ps: Floats, msd_A2: Floats, lags: NDArray[np.int64], n_frames: int, n_ions: int, d: int
-) -> tuple[float, float, float]:
-    """Slope (Å²/ps), intercept (Å²) and variance of the slope, for independent ions."""
-    design = np.stack([time_ps, np.ones_like(time_ps)], axis=1)
-    shape = walk_covariance(tuple(int(lag) for lag in lags), n_frames)
-    shape = shape + np.eye(len(lags)) * 1e-8 * np.trace(shape) / len(lags)
-    factor = scipy.linalg.cho_factor(shape)
-    inverse = np.linalg.inv(design.T @ scipy.linalg.cho_solve(factor, design))
-    slope, intercept = inverse @ design.T @ scipy.linalg.cho_solve(factor, msd_A2)
-    # The size of the covariance follows from the slope itself: s² = slope per frame / d.
-    step_A2 = abs(float(slope)) * float(time_ps[0] / lags[0]) / d
-    return float(slope), float(intercept), float(inverse[0, 0]) * step_A2**2 * d / n_ions
+        if not shorter:
+            mean = blocks.mean(axis=1)
+            joint = float(((mean - mean.mean()) ** 2).mean()) * unbiased
+            independent, freedom, together = alone, samples, joint / alone
+        else:
+            # What exchange slower than a block adds grows with the block and levels off; the
+            # error of short blocks goes with 1 / length, which the difference removes.
+            more = alone - shorter
+            share = each / alone
+            active = 1 / float((share**2).sum()) * (1 + 2 / samples)
+            error = _TRUST_IN_GROWTH * alone * np.sqrt(2 / (samples * active))
+            if more > error:
+                independent = max(independent, shorter + 2 * more * (1 - (error / more) ** 2))
+        shorter = alone
+    return independent, together, freedom
