@@ -297,4 +297,3 @@ def _curve(motion: Motion, curves: dict[str, Floats], tracer: Estimate | None) -
             symbol: msd[lags].tolist() for symbol, msd in curves.items() if symbol != motion.mobile
         },
     }
-

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from ase.data import atomic_masses, chemical_symbols
 from numpy.typing import NDArray
 
 from halmd.errors import HalmdError
@@ -37,7 +36,10 @@ LARGEST_STEP = 0.4
 """Largest part of a cell vector that an atom may move between frames to be unwrapped."""
 
 _UNEVEN = 0.01
-"""Largest difference of a time step from the mean, as a share of it."""
+"""Largest difference of a time step from the others, as a share of it."""
+
+_ROUNDED = 2e-6
+"""Rounding of times in files, as a share of the time."""
 
 
 @dataclass(frozen=True)
@@ -178,9 +180,9 @@ def read_motion(
         )
     if not frames.continuous and largest > LARGEST_STEP:
         raise HalmdError(
-            f"{frames.path}: atoms move by up to {largest_A:.1f} Å ({largest:.2f} of a cell vector) "
-            f"between frames {1000 * clock.interval_ps:g} fs apart, too far to unwrap; save frames "
-            "more often, or give unwrapped positions or image flags"
+            f"{frames.path}: atoms move by up to {largest_A:.1f} Å ({largest:.2f} of a cell "
+            f"vector) between frames {1000 * clock.interval_ps:g} fs apart, too far to unwrap; "
+            "save frames more often, or give unwrapped positions or image flags"
         )
     return Motion(
         symbols=tuple(np.array(frames.symbols)[order].tolist()),
@@ -205,6 +207,7 @@ def motion_of(
     mobile: str = "Li",
     framework: Sequence[str] | None = None,
     wrapped: bool = False,
+    fewest_frames: int = 2,
 ) -> Motion:
     """Motion of arrays in memory.
 
@@ -219,7 +222,7 @@ def motion_of(
             yield Block(np.asarray(positions_A[part], dtype=np.float64), cells[part], time_ps[part])
 
     frames = Frames(Path("trajectory"), tuple(symbols), not wrapped, blocks)
-    return read_motion(frames, mobile=mobile, framework=framework)
+    return read_motion(frames, mobile=mobile, framework=framework, fewest_frames=fewest_frames)
 
 
 def _order_and_frame(
@@ -294,25 +297,26 @@ class _Clock:
     def tick(self, time_ps: Floats) -> None:
         """Take the times of a block; raises HalmdError when they stop, go back or jump."""
         if not self.n_frames:
-            self._first = self._last = float(time_ps[0])
-            steps = np.diff(time_ps)
-        else:
-            steps = np.diff(time_ps, prepend=self._last)
+            self._first = float(time_ps[0])
+        before = time_ps[:0] if not self.n_frames else [self._last]
+        steps = np.diff(np.concatenate([before, time_ps]))
+        first = self.n_frames + len(time_ps) - len(steps)
         if len(steps):
             self._step = self._step or float(np.median(steps))
             if not steps.min() > 0:
-                frame = self.n_frames + int(np.argmax(~(steps > 0)))
                 raise HalmdError(
-                    f"{self._path}: time does not increase at frame {frame}; remove frames that "
-                    "a restart wrote twice"
+                    f"{self._path}: time does not increase at frame "
+                    f"{first + int(np.argmax(~(steps > 0)))}; remove frames that a restart wrote "
+                    "twice"
                 )
-            wrong = np.abs(steps - self._step) > max(_UNEVEN * self._step, 2e-6 * abs(time_ps[-1]))
+            allowed = max(_UNEVEN * self._step, _ROUNDED * abs(float(time_ps[-1])))
+            wrong = np.abs(steps - self._step) > allowed
             if wrong.any():
                 k = int(np.argmax(wrong))
                 raise HalmdError(
                     f"{self._path}: frames are not evenly spaced in time: {steps[k]:g} ps before "
-                    f"frame {self.n_frames + k}, {self._step:g} ps elsewhere; cut the trajectory "
-                    "where the spacing changes"
+                    f"frame {first + k}, {self._step:g} ps elsewhere; cut the trajectory where the "
+                    "spacing changes"
                 )
         self._last = float(time_ps[-1])
         self.n_frames += len(time_ps)

@@ -264,10 +264,11 @@ class Estimate:
         student = scipy.stats.t(self.degrees_of_freedom)
         if self.relative_error < _LOGARITHMIC_BELOW:
             result: Floats = self.D_A2_per_ps * np.exp(student.ppf(share) * self.relative_error)
-            return result
-        below = student.cdf(-self.D_A2_per_ps / self.standard_error_A2_per_ps)
-        cut = student.ppf(below + share * (1 - below))
-        return np.maximum(self.D_A2_per_ps + self.standard_error_A2_per_ps * cut, 0.0)
+        else:
+            below = student.cdf(-self.D_A2_per_ps / self.standard_error_A2_per_ps)
+            cut = student.ppf(below + share * (1 - below))
+            result = np.maximum(self.D_A2_per_ps + self.standard_error_A2_per_ps * cut, 0.0)
+        return result
 
     def interval_A2_per_ps(self, level: float) -> tuple[float, float]:
         """Central interval of the posterior."""
@@ -276,7 +277,7 @@ class Estimate:
 
 
 def estimate(found: Slopes, interval_ps: float, d: int = 3) -> Estimate:
-    """Diffusivity slope / (2 d) and its error from the slopes of ions over the run and in blocks."""
+    """D = slope / (2 d) and its error, from the slopes of ions over the run and in blocks."""
     window = found.window
     n_ions = len(found.whole)
     slope = float(found.whole.mean())

@@ -1,4 +1,4 @@
-"""The diffusion tensor: principal axes, lattice directions, and whether it differs from a sphere."""
+"""The diffusion tensor: principal axes, lattice directions, and whether it is isotropic."""
 
 from typing import Any
 

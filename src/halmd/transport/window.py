@@ -17,8 +17,9 @@ Floats = NDArray[np.float64]
 SHORTEST_START_PS = 2.0
 """Ballistic motion and rattling in the cage are over by then in halides."""
 
-LARGEST_SHARE = 0.1
-"""Latest start of the window as a share of the run: blocks of it must hold twice that."""
+LARGEST_SHARE = 1 / 12
+"""Latest start of the window as a share of the run: four blocks must each hold twice that, with
+room for several origins."""
 
 _JUMPS = 2.0
 _STEP = 1.25
@@ -33,8 +34,8 @@ def window_start(
 
     The earliest lag t of at least 2 ps by which the MSD has reached twice the squared jump length,
     so that jumps back are made or will not be, and at which the slope over [t, 2t] exceeds the one
-    over [2t, 4t] by no more than three percent or two standard errors. At most a tenth of the run:
-    where jumps back last longer than that, D comes out too large, and `fall_of_slope` tells.
+    over [2t, 4t] by no more than three percent or two standard errors. At most a twelfth of the
+    run: where jumps back last longer than that, D comes out too large, and `fall_of_slope` tells.
 
     The MSD decides and the slope hardly ever does, because a start chosen by a noisy slope makes
     the slope that is then fitted too small, and its error too.
