@@ -5,7 +5,7 @@ run that made the file is the JSON attribute `run` of the group /parameters.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,17 @@ from numpy.typing import NDArray
 import halmd
 from halmd.errors import HalmdError
 from halmd.files import whole_file
+from halmd.trajectory.checks import (
+    UNREADABLE,
+    agreeing,
+    check_positions,
+    check_time,
+    checked,
+    known_elements,
+    needs_interval,
+    of_types,
+)
+from halmd.trajectory.frames import Block, Floats, Frames, frames_in_a_block
 
 THERMO_UNITS = {
     "temperature": "K",
@@ -27,19 +38,8 @@ THERMO_UNITS = {
 }
 
 
-_LENGTHS_A = {"Angstrom": 1.0, "angstrom": 1.0, "nm": 10.0}
+_LENGTHS_A = {"Angstrom": 1.0, "angstrom": 1.0, "Å": 1.0, "nm": 10.0}
 _TIMES_PS = {"ps": 1.0, "fs": 1e-3, "ns": 1e3}
-_UNREADABLE = (
-    OSError,
-    RuntimeError,
-    KeyError,
-    IndexError,
-    StopIteration,
-    AttributeError,
-    ValueError,
-    TypeError,
-)
-"""What h5py raises for damaged or foreign files, depending on where the damage is."""
 
 
 @dataclass(frozen=True)
@@ -132,12 +132,17 @@ def _series(
 
 def _in_unit(path: Path, dataset: Any, known: Mapping[str, float]) -> NDArray[np.float64]:
     """A dataset in halmd's unit; another program's nanometres must not pass for ångströms."""
-    unit = str(dataset.attrs.get("unit", "(none)"))
+    return np.asarray(dataset, dtype=np.float64) * _factor(path, dataset, known)
+
+
+def _factor(path: Path, dataset: Any, known: Mapping[str, float]) -> float:
+    unit = dataset.attrs.get("unit", "(none)")
+    unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
     if unit not in known:
         raise HalmdError(
             f"{path}: {dataset.name} has unit {unit}; known units are {', '.join(known)}"
         )
-    return np.asarray(dataset, dtype=np.float64) * known[unit]
+    return known[unit]
 
 
 def read_trajectory(path: Path, *, fewest_frames: int = 2) -> Trajectory:
@@ -163,12 +168,8 @@ def read_trajectory(path: Path, *, fewest_frames: int = 2) -> Trajectory:
                 for name in file.get("observables", {})
                 if name in THERMO_UNITS
             }
-    except _UNREADABLE as error:
-        problem = " ".join(str(error).split())[:120] or "no particles"
-        raise HalmdError(
-            f"{path}: not a complete H5MD trajectory, or truncated ({problem}); run the step that "
-            "makes it again"
-        ) from None
+    except UNREADABLE as error:
+        raise _not_whole(path, error) from None
     if time_ps.ndim == 0:
         # H5MD may store the interval alone.
         time_ps = np.arange(len(positions)) * time_ps
@@ -179,12 +180,8 @@ def read_trajectory(path: Path, *, fewest_frames: int = 2) -> Trajectory:
         )
     if len(positions) < fewest_frames:
         raise HalmdError(f"{path}: {len(positions)} frame; a diffusivity needs a run of frames")
-    if not np.isfinite(positions).all():
-        frame = int(np.argmax(~np.isfinite(positions).all(axis=(1, 2))))
-        raise HalmdError(f"{path}: positions of frame {frame} are not numbers")
-    # Written so that NaN fails.
-    if not np.all(np.diff(time_ps) > 0):
-        raise HalmdError(f"{path}: time does not increase from frame to frame")
+    check_positions(path, positions)
+    check_time(path, time_ps)
     if cells.ndim not in (2, 3) or cells.shape[-2:] != (3, 3) or not cells.size:
         raise HalmdError(f"{path}: box edges of shape {cells.shape}; expected 3x3 cell vectors")
     cells = cells.reshape(-1, 3, 3)
@@ -193,3 +190,169 @@ def read_trajectory(path: Path, *, fewest_frames: int = 2) -> Trajectory:
     if not np.abs(cells - cells[0]).max() <= 1e-6:
         raise HalmdError(f"{path}: the cell changes along the run; produce at a fixed cell")
     return Trajectory(positions, cells[0], symbols, time_ps, thermo)
+
+
+def _not_whole(path: Path, error: BaseException) -> HalmdError:
+    problem = " ".join(str(error).split())[:120] or "no particles"
+    return HalmdError(
+        f"{path}: not a complete H5MD trajectory, or truncated ({problem}); run the step that "
+        "makes it again"
+    )
+
+
+def open_h5md(
+    path: Path,
+    *,
+    frame_interval_fs: float | None = None,
+    species: Sequence[str] | None = None,
+) -> Frames:
+    """Open an H5MD file of any program, to be read block by block.
+
+    Cells may be fixed or change, as three edges or as vectors. Image flags are added to the
+    positions. The numbers of `species` in the file are atomic numbers, or types that `species`
+    names. Files of halmd, and those with image flags, are continuous.
+
+    Raises HalmdError for unknown units, times without unit (unless `frame_interval_fs` replaces
+    them), columns that do not fit together, damage, and as `checks` does.
+    """
+    if not path.is_file():
+        raise HalmdError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            group = next(iter(file["particles"].values()))
+            symbols = _symbols(path, group["species"], species)
+            own = "h5md" in file and _creator(file["h5md"]) == "halmd"
+            n_frames = len(_times(path, group["position"], frame_interval_fs))
+            _check_layout(path, group, n_frames, len(symbols))
+            continuous = own or "image" in group
+    except UNREADABLE as error:
+        raise _not_whole(path, error) from None
+
+    def blocks() -> Iterator[Block]:
+        return checked(path, _blocks(path, frame_interval_fs), frame_interval_fs)
+
+    return Frames(path, symbols, continuous, blocks)
+
+
+def _creator(head: Any) -> str:
+    name = head["creator"].attrs.get("name", "") if "creator" in head else ""
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+
+
+def _symbols(path: Path, dataset: Any, species: Sequence[str] | None) -> tuple[str, ...]:
+    if isinstance(dataset, h5py.Group):
+        dataset = dataset["value"]
+        _check_constant(path, dataset, "species")
+        values = dataset[0]
+    else:
+        values = dataset[()]
+    names = h5py.check_enum_dtype(dataset.dtype)
+    if names:
+        back = {number: name for name, number in names.items()}
+        return agreeing(path, known_elements(path, [back[int(n)] for n in values]), species)
+    if values.dtype.kind in "SO":
+        return agreeing(path, known_elements(path, [n.decode() for n in values]), species)
+    numbers = values.astype(np.int64)
+    if numbers.min() < 1 or numbers.max() >= len(chemical_symbols):
+        raise ValueError(f"species {numbers.min()} to {numbers.max()} are no atomic numbers")
+    symbols = tuple(chemical_symbols[number] for number in numbers)
+    if species is not None and set(symbols) - set(species):
+        return of_types(path, numbers, species)
+    if species is None and set(np.unique(numbers)) == set(range(1, max(2, numbers.max()) + 1)):
+        raise HalmdError(
+            f"{path}: species 1 to {numbers.max()} look like types, not atomic numbers; give the "
+            "elements of the types in this order (--species)"
+        )
+    return symbols
+
+
+def _times(path: Path, position: Any, frame_interval_fs: float | None) -> Floats:
+    """Times of all frames in ps; frame numbers if an interval replaces them."""
+    n_frames = len(position["value"])
+    if frame_interval_fs is not None:
+        return np.arange(n_frames, dtype=np.float64)
+    if "time" not in position:
+        raise needs_interval(path, f"{position.name} has no times")
+    time = position["time"]
+    if "unit" not in time.attrs:
+        raise needs_interval(path, f"{time.name} has no unit")
+    time_ps = _in_unit(path, time, _TIMES_PS)
+    if time_ps.ndim == 0:
+        # H5MD may store the interval alone.
+        time_ps = np.arange(n_frames) * time_ps
+    if time_ps.shape != (n_frames,):
+        raise ValueError(f"{n_frames} frames and times of shape {time_ps.shape}")
+    return time_ps
+
+
+def _check_layout(path: Path, group: Any, n_frames: int, n_atoms: int) -> None:
+    shape = group["position/value"].shape
+    if shape != (n_frames, n_atoms, 3):
+        raise ValueError(f"positions of shape {shape} for {n_atoms} atoms")
+    _factor(path, group["position/value"], _LENGTHS_A)
+    _cells(path, group, 0, 0)
+    boundary = group["box"].attrs.get("boundary", [])
+    if any(word in (b"none", "none") for word in np.atleast_1d(boundary)):
+        raise HalmdError(f"{path}: the box is not periodic; halmd needs a periodic cell")
+    if "image" in group and _images(group, 0, n_frames and 1).shape[-2:] != (n_atoms, 3):
+        raise ValueError("image flags do not fit the positions")
+    if "id" in group and isinstance(group["id"], h5py.Group):
+        _check_constant(path, group["id/value"], "order")
+
+
+def _check_constant(path: Path, series: Any, what: str) -> None:
+    """Refuse a series, shape (n_frames, n_atoms), that is not the same in all frames."""
+    first_row = series[0]
+    size = frames_in_a_block(len(first_row))
+    for first in range(0, len(series), size):
+        same = (series[first : first + size] == first_row).all(axis=1)
+        if not same.all():
+            raise HalmdError(
+                f"{path}: the {what} of the atoms changes in frame {first + int(np.argmin(same))}; "
+                "write every atom in every frame, in one order"
+            )
+
+
+def _images(group: Any, first: int, last: int) -> NDArray[np.int64]:
+    image = group["image"]
+    values = image["value"][first:last] if isinstance(image, h5py.Group) else image[()]
+    return np.asarray(values, dtype=np.int64)
+
+
+def _cells(path: Path, group: Any, first: int, last: int) -> Floats:
+    """Cells of the frames from `first` to before `last`."""
+    edges = group["box/edges"]
+    n_frames = len(group["position/value"])
+    series = isinstance(edges, h5py.Group)
+    edges = edges["value"] if series else edges
+    factor = _factor(path, edges, _LENGTHS_A)
+    # One matrix in a group is a fixed cell, unless it is three edges of each of three frames.
+    series = series and not (edges.shape == (3, 3) and n_frames != 3)
+    if edges.shape[int(series) :] not in ((3,), (3, 3)) or (series and len(edges) != n_frames):
+        raise ValueError(f"box edges of shape {edges.shape}; expected 3 edges or 3x3 cell vectors")
+    values = np.asarray(edges[first:last] if series else edges, dtype=np.float64) * factor
+    if edges.ndim == int(series) + 1:
+        values = values[..., None] * np.eye(3)
+    return np.broadcast_to(values, (last - first, 3, 3))
+
+
+def _blocks(path: Path, frame_interval_fs: float | None) -> Iterator[Block]:
+    try:
+        with h5py.File(path, "r") as file:
+            group = next(iter(file["particles"].values()))
+            position = group["position/value"]
+            factor = _factor(path, position, _LENGTHS_A)
+            time_ps = _times(path, group["position"], frame_interval_fs)
+            size = frames_in_a_block(position.shape[1])
+            if position.chunks and position.chunks[0] < size:
+                # A chunk that is read in two parts is decompressed twice.
+                size -= size % position.chunks[0]
+            for first in range(0, len(position), size):
+                last = min(first + size, len(position))
+                cells = _cells(path, group, first, last)
+                positions = position[first:last].astype(np.float64) * factor
+                if "image" in group:
+                    positions += _images(group, first, last) @ cells
+                yield Block(positions, cells, time_ps[first:last])
+    except UNREADABLE as error:
+        raise _not_whole(path, error) from None
