@@ -39,6 +39,23 @@ _ARRHENIUS = ArrheniusSettings()
 _PLOTS = PlotSettings()
 
 
+_TRAJECTORY_HELP = (
+    "H5MD, .traj, extended xyz, XDATCAR, vasprun.xml, LAMMPS dump, or what MDAnalysis reads."
+)
+FrameInterval = Annotated[
+    float | None, typer.Option(help="Time between frames, where the file does not say it.")
+]
+Timestep = Annotated[float | None, typer.Option(help="Time step of a LAMMPS dump.")]
+Topology = Annotated[Path | None, typer.Option(help="File that names the atoms, for DCD, XTC...")]
+Species = Annotated[
+    str | None, typer.Option(help="Elements of LAMMPS types 1, 2, ..., as in 'Li Y Cl'.")
+]
+Format = Annotated[str | None, typer.Option(help="Format, where content and name do not tell.")]
+Framework = Annotated[
+    list[str] | None, typer.Option(help="Element that is held still, once for each; all others.")
+]
+
+
 @app.callback()
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
@@ -256,38 +273,98 @@ def _load_for(atoms: Any, potential: Path, accept: bool) -> Any:
 
 @app.command()
 def diffusion(
-    trajectory: Annotated[Path, typer.Argument(help="trajectory.h5 (H5MD).")],
+    trajectory: Annotated[Path, typer.Argument(help=_TRAJECTORY_HELP)],
     output: Annotated[Path, typer.Option("--output", "-o", help="transport.json")],
     temperature_K: Annotated[float, typer.Option("--temperature-K")],
     run: Annotated[Path | None, typer.Option(help="run.json, for the verdict of the run.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the analysis: .png, .svg or .pdf.")
+    ] = None,
+    frame_interval_fs: FrameInterval = None,
+    timestep_fs: Timestep = None,
+    topology: Topology = None,
+    species: Species = None,
+    format: Format = None,
     mobile: str = _DIFFUSION.mobile,
     charge_e: int = _DIFFUSION.charge_e,
+    framework: Framework = None,
     fit_from_ps: float | None = None,
     fit_to_ps: float | None = None,
     min_jumps: float = _DIFFUSION.min_jumps,
     jump_length_A: Annotated[float, typer.Option("--jump-length-A")] = _DIFFUSION.jump_length_A,
+    target_relative_error: float = _DIFFUSION.target_relative_error,
 ) -> None:
-    """Tracer diffusivity and conductivity of one trajectory."""
+    """Diffusivity, conductivity and a verdict from one trajectory, anybody's."""
     from halmd.files import read_json, write_json
-    from halmd.trajectory import read_trajectory
+    from halmd.report.run import summary_lines, write_run_figure
     from halmd.transport.diffusion import diffusion as analyse
 
     settings = _settings(
         DiffusionSettings,
         mobile=mobile,
         charge_e=charge_e,
+        framework=framework,
         fit_from_ps=fit_from_ps,
         fit_to_ps=fit_to_ps,
         min_jumps=min_jumps,
         jump_length_A=jump_length_A,
+        target_relative_error=target_relative_error,
     )
+    _positive("--temperature-K", temperature_K)
     verdict = read_json(run)["verdict"] if run else "ok"
-    # A run that a guard stopped at once still gets its record, so that a campaign can go on.
-    frames = read_trajectory(trajectory, fewest_frames=2 if verdict == "ok" else 1)
-    found = analyse(frames, settings, temperature_K=temperature_K, run_verdict=verdict)
+    motion = _motion(
+        trajectory,
+        settings,
+        # A run that a guard stopped at once still gets its record, so that a campaign can go on.
+        fewest_frames=2 if verdict == "ok" else 1,
+        frame_interval_fs=frame_interval_fs,
+        timestep_fs=timestep_fs,
+        topology=topology,
+        species=species,
+        format=format,
+    )
+    found = analyse(motion, settings, temperature_K=temperature_K, run_verdict=verdict)
     write_json(output, found | {"trajectory": str(trajectory)})
-    D = found.get("D_tracer_cm2_per_s")
-    typer.echo(f"{output}: {found['verdict']}" + (f", D = {D:.2e} cm²/s" if D else ""))
+    if figure:
+        write_run_figure(found, figure)
+    typer.echo(f"{output}: " + "\n  ".join(summary_lines(found)))
+
+
+def _positive(option: str, value: float) -> None:
+    # Written so that NaN fails.
+    if not 0 < value < float("inf"):
+        raise HalmdError(f"{option}: {value:g} is not a number greater than 0")
+
+
+def _motion(
+    trajectory: Path,
+    settings: DiffusionSettings,
+    *,
+    fewest_frames: int = 2,
+    frame_interval_fs: float | None = None,
+    timestep_fs: float | None = None,
+    topology: Path | None = None,
+    species: str | None = None,
+    format: str | None = None,
+) -> Any:
+    """Read a trajectory of any known format."""
+    from halmd.trajectory import open_trajectory
+    from halmd.transport.motion import read_motion
+
+    frames = open_trajectory(
+        trajectory,
+        topology=topology,
+        frame_interval_fs=frame_interval_fs,
+        timestep_fs=timestep_fs,
+        species=species.replace(",", " ").split() if species else None,
+        format=format,
+    )
+    return read_motion(
+        frames,
+        mobile=settings.mobile,
+        framework=settings.framework,
+        fewest_frames=fewest_frames,
+    )
 
 
 @app.command()

@@ -27,6 +27,7 @@ SCHEMA_FILE = Path(__file__).with_name("config.schema.json")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+Element = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
 
 
 def _plain_path(path: str) -> str:
@@ -116,18 +117,23 @@ class DynamicsSettings(Settings):
 class DiffusionSettings(Settings):
     """How displacements become a diffusivity."""
 
-    mobile: Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")] = "Li"
+    mobile: Element = "Li"
     """Element whose diffusion is measured; all other atoms are the framework."""
     charge_e: Annotated[int, Field(ge=-7, le=7)] = 1
     """Charge of the mobile ion, in elementary charges."""
     fit_from_ps: Positive | None = None
     """Start of the fit window, in ps; chosen from the data when left out."""
     fit_to_ps: Positive | None = None
-    """End of the fit window, in ps; a third of the run when left out."""
+    """End of the fit window, in ps; twice its start when left out."""
+    framework: Annotated[list[Element], Field(min_length=1)] | None = None
+    """Elements whose centre of mass is held still; all but the mobile one when left out."""
     min_jumps: Annotated[float, Field(ge=0)] = 50.0
     """Fewest effective jumps for which a diffusivity is quoted."""
     jump_length_A: Positive = 2.5
-    """Distance that counts as one jump when effective jumps are counted, in Å."""
+    """Distance that counts as one jump, in Å: for effective jumps, and for the fit window, which
+    starts where the MSD is twice its square."""
+    target_relative_error: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Relative error of D for which the needed length of run is estimated."""
 
     @model_validator(mode="after")
     def _window(self) -> "DiffusionSettings":

@@ -10,7 +10,15 @@ from halmd.errors import HalmdError
 from halmd.transport.conductivity import nernst_einstein_S_per_cm, to_cm2_per_s
 from halmd.transport.displacements import mean_square_displacement_of_groups
 from halmd.transport.motion import Motion
-from halmd.transport.regression import Estimate, Slopes, Window, estimate, slopes, window_of
+from halmd.transport.regression import (
+    Estimate,
+    Slopes,
+    Window,
+    block_lengths,
+    estimate,
+    slopes,
+    window_of,
+)
 from halmd.transport.tensor import diffusion_tensor
 from halmd.transport.window import fall_of_slope, regimes, window_start
 
@@ -85,6 +93,7 @@ def diffusion(
             "framework": framework,
         },
         **_length_for(tracer, motion.length_ps, settings.target_relative_error),
+        "D_by_window": _by_window(motion, curves[motion.mobile], tracer),
         "msd": _curve(motion, curves, tracer),
     }
     return record | {"verdict": _verdict(run_verdict, record, settings)}
@@ -226,7 +235,8 @@ def _framework(motion: Motion, window: Window, curves: dict[str, Floats]) -> dic
 
 def _blocks(found: Slopes, tracer: Estimate, interval_ps: float) -> dict[str, Any]:
     """D from separate blocks: an independent check of its error, and of its drift along the run."""
-    means = found.separate_blocks().mean(axis=1) / (6 * interval_ps)
+    starts, blocks = found.separate_blocks()
+    means = blocks.mean(axis=1) / (6 * interval_ps)
     count = len(means)
     error = float(means.std(ddof=1) / np.sqrt(count))
     half = count // 2
@@ -235,7 +245,11 @@ def _blocks(found: Slopes, tracer: Estimate, interval_ps: float) -> dict[str, An
     return {
         "D_of_blocks_cm2_per_s": to_cm2_per_s(float(means.mean())),
         "D_of_blocks_error_cm2_per_s": to_cm2_per_s(error),
-        "n_blocks": count,
+        "blocks": {
+            "start_ps": (starts * interval_ps).tolist(),
+            "length_ps": block_lengths(found.window)[0] * interval_ps,
+            "D_cm2_per_s": [to_cm2_per_s(float(mean)) for mean in means],
+        },
         "halves_differ_standard_errors": drift / size if size else None,
     }
 
@@ -248,6 +262,26 @@ def _regimes(motion: Motion, msd_A2: Floats) -> dict[str, Any]:
         "ballistic_to_ps": found.ballistic_to_ps,
         "subdiffusive_to_ps": found.subdiffusive_to_ps,
         "motion": found.kind,
+    }
+
+
+def _by_window(motion: Motion, msd_A2: Floats, tracer: Estimate) -> dict[str, Any]:
+    """D if the fit started earlier or later: level where motion is diffusive.
+
+    Errors are those of random walkers, fewer than ions by what the run showed.
+    """
+    n_walks = 3 * motion.count(motion.mobile) / (tracer.together * tracer.beyond_walk or 1.0)
+    lags = np.unique(np.geomspace(1, max(1, motion.n_frames // 8), 40).astype(int))
+    windows = [window_of(int(lag), 2 * int(lag), motion.n_frames) for lag in lags]
+    D = [float(w.weights @ msd_A2[list(w.lags)]) / (6 * motion.interval_ps) for w in windows]
+    errors = [
+        abs(value) * float(np.sqrt(w.variance / n_walks))
+        for value, w in zip(D, windows, strict=True)
+    ]
+    return {
+        "from_ps": (lags * motion.interval_ps).tolist(),
+        "D_cm2_per_s": [to_cm2_per_s(value) for value in D],
+        "D_error_cm2_per_s": [to_cm2_per_s(error) for error in errors],
     }
 
 

@@ -172,8 +172,9 @@ class Slopes:
     tensor_blocks: Floats
     """The same in the shortest blocks, shape (n_blocks, d, d)."""
 
-    def separate_blocks(self) -> Floats:
-        """Slopes in those shortest blocks that do not overlap, shape (n_blocks, n_ions)."""
+    def separate_blocks(self) -> tuple[NDArray[np.int64], Floats]:
+        """First frames (n_blocks,) and slopes (n_blocks, n_ions) of those shortest blocks that do
+        not overlap."""
         length = block_lengths(self.window)[0]
         starts = block_starts(length, self.window.n_frames)
         chosen, free_from = [], 0
@@ -181,7 +182,7 @@ class Slopes:
             if start >= free_from:
                 chosen.append(number)
                 free_from = start + length
-        return self.blocks[0][chosen]
+        return starts[chosen], self.blocks[0][chosen]
 
 
 def slopes(groups: Iterable[Floats], window: Window) -> Slopes:
