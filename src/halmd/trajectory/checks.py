@@ -165,8 +165,8 @@ def checked(
         if frame_interval_fs is not None:
             time_ps = np.arange(done, done + len(time_ps), dtype=np.float64)
             time_ps *= frame_interval_fs * 1e-3
-        check_positions(path, block.positions_A, done)
         _check_cells(path, block.cells_A, done)
+        check_positions(path, block.positions_A, done)
         check_time(path, np.concatenate([[last_ps], time_ps]), done - 1)
         yield Block(block.positions_A, block.cells_A, time_ps)
         done, last_ps = done + len(time_ps), time_ps[-1]
@@ -213,6 +213,13 @@ def _check_cells(path: Path, cells_A: Floats, first_frame: int) -> None:
             f"{path}: the cell of frame {frame} has no volume; a periodic cell is needed in all "
             "three directions"
         )
+
+
+def cartesian(fractional: Floats, cell_A: Floats) -> Floats:
+    """Fractions of the cell vectors as Å; what is not a number is left to `checked`."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        result: Floats = fractional @ cell_A
+    return result
 
 
 def known_elements(path: Path, names: Sequence[str]) -> tuple[str, ...]:

@@ -256,14 +256,15 @@ def _symbols(path: Path, dataset: Any, species: Sequence[str] | None) -> tuple[s
     if numbers.min() < 1 or numbers.max() >= len(chemical_symbols):
         raise ValueError(f"species {numbers.min()} to {numbers.max()} are no atomic numbers")
     symbols = tuple(chemical_symbols[number] for number in numbers)
-    if species is not None and set(symbols) - set(species):
-        return of_types(path, numbers, species)
-    if species is None and set(np.unique(numbers)) == set(range(1, max(2, numbers.max()) + 1)):
+    # Hydrogen, helium, ... without a gap: LAMMPS and others number their types.
+    if set(numbers.tolist()) != set(range(1, max(2, numbers.max()) + 1)):
+        return agreeing(path, symbols, species)
+    if species is None:
         raise HalmdError(
             f"{path}: species 1 to {numbers.max()} look like types, not atomic numbers; give the "
             "elements of the types in this order (--species)"
         )
-    return symbols
+    return of_types(path, numbers, species)
 
 
 def _times(path: Path, position: Any, frame_interval_fs: float | None) -> Floats:

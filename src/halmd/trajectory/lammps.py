@@ -12,7 +12,14 @@ from typing import TextIO
 import numpy as np
 
 from halmd.errors import HalmdError
-from halmd.trajectory.checks import Frame, agreeing, frames_from, known_elements, of_types
+from halmd.trajectory.checks import (
+    Frame,
+    agreeing,
+    cartesian,
+    frames_from,
+    known_elements,
+    of_types,
+)
 from halmd.trajectory.frames import Floats, Frames
 from halmd.trajectory.text import next_filled, numbers, open_text, table, whole_line, whole_lines
 
@@ -206,10 +213,10 @@ def _atoms(path: Path, head: _Head, text: str, time_ps: float) -> Frame:
             f"{path}: the dump has no id column, and LAMMPS changes the order of atoms from frame "
             "to frame; dump the ids"
         )
-    values = table(text, head.n_atoms)
-    if len(values) != len(head.columns):
-        raise ValueError(f"{len(values)} columns, expected {len(head.columns)}")
-    column = dict(zip(head.columns, values, strict=True))
+    words = table(text, head.n_atoms)
+    if len(words) != len(head.columns):
+        raise ValueError(f"{len(words)} columns, expected {len(head.columns)}")
+    column = dict(zip(head.columns, words, strict=True))
     ids = np.array(column["id"], dtype=np.int64)
     order = np.argsort(ids, kind="stable")
     labels = {"ids": ids[order]}
@@ -219,9 +226,10 @@ def _atoms(path: Path, head: _Head, text: str, time_ps: float) -> Frame:
         labels["elements"] = np.array(column["element"])[order]
     if "type" in column:
         labels["types"] = np.array(column["type"], dtype=np.int64)[order]
-    values_A = np.column_stack([numbers(column[name]) for name in names])
+    values = np.column_stack([numbers(column[name]) for name in names])
     scaled = names[0].startswith("xs")
-    positions = values_A @ head.cell_A if scaled else values_A - head.origin_A
+    positions = cartesian(values, head.cell_A) if scaled else values - head.origin_A
     if images:
-        positions += np.column_stack([numbers(column[name]) for name in _IMAGES]) @ head.cell_A
+        flags = np.column_stack([numbers(column[name]) for name in _IMAGES])
+        positions += cartesian(flags, head.cell_A)
     return Frame(positions[order], head.cell_A, time_ps, labels, continuous)

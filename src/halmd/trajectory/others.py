@@ -91,6 +91,7 @@ def _xyz_frame(path: Path, number: int, comment: str, text: str, count: int) -> 
             f"{path}: frame {number} has no cell; write extended xyz with Lattice=... in the "
             "second line, or give another format"
         )
+    comment = re.sub("lattice *=", "Lattice=", comment, flags=re.IGNORECASE)
     info = {key.lower(): value for key, value in key_val_str_to_dict(comment).items()}
     _all_periodic(path, number, info.get("pbc", True))
     # ASE reads nine numbers column by column.
@@ -135,8 +136,9 @@ def open_mdanalysis(
 
     def universe() -> Any:
         files = [str(topology or path), str(path)]
+        options = {"format": format, **_atom_style(topology or path)}
         # Guesses of masses and types are not used.
-        return _quietly(lambda: MDAnalysis.Universe(*files, format=format, to_guess=()))
+        return _quietly(lambda: MDAnalysis.Universe(*files, to_guess=(), **options))
 
     def frames() -> Iterator[Frame]:
         reader = universe().trajectory
@@ -161,6 +163,29 @@ def open_mdanalysis(
     return frames_from(path, frames, lambda frame: symbols, frame_interval_fs=frame_interval_fs)
 
 
+_ATOM_STYLES = {
+    "atomic": "id type x y z",
+    "charge": "id type charge x y z",
+    "molecular": "id resid type x y z",
+    "full": "id resid type charge x y z",
+}
+
+
+def _atom_style(topology: Path) -> dict[str, str]:
+    """Columns of a LAMMPS data file, which MDAnalysis takes for `full` unless told."""
+    if topology.suffix.lower() != ".data":
+        return {}
+    with open_text(topology) as stream:
+        styles = (re.match(r"\s*Atoms\s*#\s*(\w+)", line) for line in stream)
+        style = next((found[1] for found in styles if found), None)
+    if style not in _ATOM_STYLES:
+        raise HalmdError(
+            f"{topology}: the data file does not say its atom style (Atoms # charge), or one that "
+            f"is not known; known are {', '.join(_ATOM_STYLES)}"
+        )
+    return {"atom_style": _ATOM_STYLES[style]}
+
+
 def _quietly(call: Callable[[], Any]) -> Any:
     """MDAnalysis warns of much that is no matter here."""
     with warnings.catch_warnings():
@@ -174,8 +199,10 @@ def _mdanalysis_frame(path: Path, number: int, step: Any, factor: float) -> Fram
         raise HalmdError(
             f"{path}: frame {number} has no cell; halmd needs a periodic cell in every frame"
         )
+    # Times that an interval replaces may be missing, of which MDAnalysis warns.
+    time_ps = float(_quietly(lambda: step.time)) * factor
     positions: Floats = np.array(step.positions, dtype=np.float64)
-    return Frame(positions, np.array(cell, dtype=np.float64), step.time * factor, {})
+    return Frame(positions, np.array(cell, dtype=np.float64), time_ps, {})
 
 
 def _time_factor(
@@ -216,8 +243,8 @@ def _mdanalysis_elements(path: Path, atoms: Any, species: Sequence[str] | None) 
             return agreeing(path, tuple(names), species)
     if species is None:
         raise HalmdError(
-            f"{path}: the topology names no elements; give those of its types 1, 2, 3, ... or of "
-            "all atoms (--species), or another topology"
+            f"{path}: no element names; give a file with those of all atoms (--topology), or the "
+            "elements of the topology's types 1, 2, 3, ... (--species)"
         )
     if len(species) == len(atoms):
         return known_elements(path, species)

@@ -14,7 +14,14 @@ from xml.parsers.expat import errors as xml_errors
 import numpy as np
 
 from halmd.errors import HalmdError
-from halmd.trajectory.checks import Frame, agreeing, frames_from, known_elements, needs_interval
+from halmd.trajectory.checks import (
+    Frame,
+    agreeing,
+    cartesian,
+    frames_from,
+    known_elements,
+    needs_interval,
+)
 from halmd.trajectory.frames import Floats, Frames
 from halmd.trajectory.text import numbers, open_bytes, open_text, whole_line, whole_lines
 
@@ -83,10 +90,10 @@ def _xdatcar_frames(path: Path, species: Sequence[str] | None) -> Iterator[Frame
             if separator.strip()[:1] in ("c", "C"):
                 rows = rows * header.scale
             else:
-                rows = rows @ header.cell_A
+                rows = cartesian(rows, header.cell_A)
             yield Frame(rows, header.cell_A, number, {"elements": elements})
             number += 1
-            following = _next_separator(path, stream)
+            following = _next_separator(path, stream, separator)
             if following is None:
                 return
             separator, first_row, new = following
@@ -96,9 +103,11 @@ def _xdatcar_frames(path: Path, species: Sequence[str] | None) -> Iterator[Frame
                 count = len(elements)
 
 
-def _next_separator(path: Path, stream: TextIO) -> tuple[str, str, _Header | None] | None:
-    """What follows a frame: its separator, the first row of positions if that had to be read to
-    know, and the header if it is repeated; None at the end."""
+def _next_separator(
+    path: Path, stream: TextIO, last: str
+) -> tuple[str, str, _Header | None] | None:
+    """What follows a frame whose separator was `last`: the next separator, the first row of
+    positions if that had to be read to know, and the header if it is repeated; None at the end."""
     line = stream.readline()
     if not line:
         return None
@@ -114,9 +123,9 @@ def _next_separator(path: Path, stream: TextIO) -> tuple[str, str, _Header | Non
         words = _whole(second).split()
         if _SEPARATOR.fullmatch(second.rstrip()):
             return second, "", None
-        if len(words) == 3 and _are_numbers(words):
+        if not last.strip() and len(words) == 3 and _are_numbers(words):
             return line, second, None
-        if len(words) == 1 and _are_numbers(words):
+        if len(words) in (1, 3) and _are_numbers(words):
             header = _header(path, second + whole_lines(stream, 3), stream)
             return _separator(stream), "", header
     header = _header(path, whole_lines(stream, 4), stream)
@@ -160,6 +169,8 @@ def _header(path: Path, lines: str, stream: TextIO) -> _Header:
     words = whole_line(stream).split()
     groups: tuple[str, ...] = ()
     if not all(word.isdigit() for word in words):
+        if not all(word[0].isalpha() for word in words):
+            raise ValueError(f"expected elements, found {' '.join(words)[:40]!r}")
         # Potentials may follow the element: Y_sv, or Li/0a1b2c in VASP 6.
         groups = known_elements(path, [re.split("[_/]", word)[0] for word in words])
         words = whole_line(stream).split()
@@ -233,7 +244,7 @@ def _vasprun_frames(path: Path, frame_interval_fs: float | None) -> Iterator[Fra
                     labels = {"elements": elements}
                     if len(elements) != len(rows):
                         raise ValueError(f"{len(rows)} positions of {len(elements)} atoms")
-                    yield Frame(rows @ cell, cell, number * step_fs * 1e-3, labels)
+                    yield Frame(cartesian(rows, cell), cell, number * step_fs * 1e-3, labels)
                     number += 1
                 elif element.tag == "calculation":
                     inside = False
