@@ -17,9 +17,9 @@ from halmd.report.figures import arrhenius_figure, msd_figure, subscripted
 from halmd.report.plots import write_plots
 from halmd.report.results import MaterialResults, load_material, load_runs
 from halmd.report.table import COLUMNS, summary, write_table
-from halmd.trajectory import Trajectory
 from halmd.transport.arrhenius import arrhenius
 from halmd.transport.diffusion import diffusion
+from halmd.transport.motion import motion_of
 
 JUMPS_PER_PS = {500.0: 0.05, 600.0: 0.12, 700.0: 0.25}
 
@@ -34,17 +34,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             run = folder / ordering / f"{temperature:g}K" / "r0"
             lithium = hopping(rng, 1200, 18, rate)
             framework = rng.normal(0, 0.1, (1200, 36, 3)) + rng.random((36, 3)) * 11
-            trajectory = Trajectory(
+            motion = motion_of(
                 np.concatenate([lithium, framework], axis=1),
                 np.diag([11.0, 11.0, 11.0]),
                 ("Li",) * 18 + ("Cl",) * 36,
                 np.arange(1200) * FRAME_PS,
-                {},
             )
             stopped = ordering == "01" and temperature == 700
             verdict = "framework_unstable" if stopped else "ok"
             record = diffusion(
-                trajectory, DiffusionSettings(), temperature_K=temperature, run_verdict=verdict
+                motion, DiffusionSettings(), temperature_K=temperature, run_verdict=verdict
             )
             write_json(run / "transport.json", record)
             write_json(run / "run.json", {"potential": {"name": "test"}, "verdict": verdict})
