@@ -1,5 +1,6 @@
 """One motion, known exactly, and the means to compare what readers make of it."""
 
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,6 +95,16 @@ def one_line(call: Callable[[], object], path: Path) -> str:
     assert "\n" not in message
     assert str(path) in message
     return message
+
+
+def peak_bytes(frames: Frames) -> int:
+    """Most memory in use while all blocks are read and forgotten."""
+    tracemalloc.start()
+    for _ in frames.blocks():
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from foreign import (
     assert_same_modulo_cell,
     motion,
     one_line,
+    peak_bytes,
     quiet,
     whole,
 )
@@ -298,3 +299,14 @@ def test_one_interval_needs_even_steps(tmp_path: Path) -> None:
     found = whole(open_trajectory(path, frame_interval_fs=50, species=SPECIES))
     np.testing.assert_allclose(found.time_ps, moved.time_ps, atol=1e-12)
     assert_same_modulo_cell(found, moved)
+
+
+def test_memory_does_not_grow_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames_module, "BLOCK_BYTES", 24 * len(SYMBOLS) * 4)
+    peaks = []
+    for n_frames in (40, 400):
+        path = dump(tmp_path / "run.lammpstrj", motion(n_frames=n_frames))
+        peaks.append(peak_bytes(open_trajectory(path, timestep_fs=2, species=SPECIES)))
+    assert peaks[1] < 1.3 * peaks[0]

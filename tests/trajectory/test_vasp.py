@@ -15,6 +15,7 @@ from foreign import (
     assert_same_modulo_cell,
     motion,
     one_line,
+    peak_bytes,
     quiet,
     whole,
 )
@@ -384,3 +385,14 @@ def test_damaged_vasprun(tmp_path: Path) -> None:
         message = one_line(lambda: whole(open_trajectory(path)), path)
         for word in words:
             assert word in message
+
+
+def test_memory_does_not_grow_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames_module, "BLOCK_BYTES", 24 * len(SYMBOLS) * 4)
+    peaks = []
+    for n_frames in (40, 400):
+        path = vasprun(tmp_path / "vasprun.xml", motion(n_frames=n_frames))
+        peaks.append(peak_bytes(open_trajectory(path)))
+    assert peaks[1] < 1.3 * peaks[0]
