@@ -133,7 +133,8 @@ def summary(results: MaterialResults) -> list[Table | str]:
     lines: list[Table | str] = [table]
     for run in results.arrhenius["excluded"]:
         lines.append(
-            f"left out: ordering {run['ordering']}, {run['temperature_K']:g} K: {run['verdict']}"
+            f"left out: ordering {run['ordering']}, {run['temperature_K']:g} K, replica "
+            f"{run['replica']}: {run['rule']}"
         )
     if results.arrhenius["verdict"] != "ok":
         lines.append(f"no Arrhenius fit: {results.arrhenius['verdict'].replace('_', ' ')}")
@@ -145,10 +146,17 @@ def summary(results: MaterialResults) -> list[Table | str]:
     word = "extrapolated" if there["is_extrapolation"] else "interpolated"
     lines.append(
         f"sigma({there['temperature_K']:g} K) = {1000 * there['sigma_NE_S_per_cm']:.2g} mS/cm "
-        f"(95 %: {low:.2g} to {high:.2g}), {word} over "
+        f"(95 %: {low:.3g} to {high:.3g}), {word} over "
         f"{there['distance_1000_per_K']:.2f} in 1000 K/T beyond data that span "
         f"{there['measured_range_1000_per_K']:.2f}"
     )
+    regimes = record["regimes"]
+    if regimes and regimes["weight"] > 0.5:
+        lines.append(
+            f"two regimes (weight {regimes['weight']:.2f}): {regimes['Ea_cold_eV']:.3f} eV below "
+            f"{regimes['break_temperature_K']:.0f} K, {regimes['Ea_hot_eV']:.3f} eV above"
+        )
+    lines += [f"note: {note}" for note in record["notes"]]
     for value in measured(results.formula):
         doubt = " (suspect)" if value.suspect else ""
         made = f", {value.method}" if value.method else ""
