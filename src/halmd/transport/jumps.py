@@ -1,0 +1,341 @@
+"""`halmd jumps`: jumps between sites, how long ions stay, and where their paths lead.
+
+An ion belongs to a site from when it enters its core until it enters that of another: rattling,
+and excursions that turn back before another core, are no jumps. The core's radius is 0.4 of the
+distance to the nearest other site, so that cores do not touch and an ion must cross the middle and
+a fifth of the way more. A visit that is shorter than `SHORTEST_VISIT_PS` and ends where it began is
+a recrossing of the same barrier, and no jump either.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+from halmd.transport.diffusion import LEVELS
+from halmd.transport.sites import Sites, nearest_site
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+CORE = 0.4
+"""Radius of a core, as a share of the distance to the nearest other site."""
+
+SHORTEST_VISIT_PS = 0.2
+"""About the period of Li in its cage: a shorter visit has not forgotten where it came from."""
+
+NOWHERE = -1
+_LOOKUP_A = 0.25
+_N_BLOCKS = 10
+
+
+@dataclass(frozen=True)
+class Jumps:
+    """All jumps, in the order of ions and of time; arrays of shape (n_jumps,)."""
+
+    ion: Integers
+    frame: Integers
+    origin: Integers
+    """Site that is left."""
+    target: Integers
+    image: Integers
+    """Lattice translation of the target relative to the origin's cell, shape (n_jumps, 3)."""
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Where ions are: the site of each ion in each frame, and the jumps between."""
+
+    site: NDArray[np.int32]
+    """Shape (n_ions, n_frames); NOWHERE before an ion enters its first core."""
+    jumps: Jumps
+
+
+def visits(groups: Iterable[Floats], sites: Sites, interval_ps: float) -> Visits:
+    """Follow ions given in groups (n_ions, n_frames, 3) of continuous positions in Å."""
+    lookup = _Lookup(sites)
+    shortest = max(1, round(SHORTEST_VISIT_PS / interval_ps))
+    rows: list[NDArray[np.int32]] = []
+    parts: list[Integers] = []
+    for group in groups:
+        for ion in group:
+            fractional = ion @ np.linalg.inv(sites.cell_A)
+            inside, site = lookup.core(fractional)
+            frames, found = np.flatnonzero(inside), site[inside]
+            # Which copy of the site: its cell counts how far the ion has gone.
+            cell = np.round(fractional[frames] - sites.fractional[found]).astype(np.int64)
+            starts = _stays(found, cell)
+            starts = _without_recrossings(frames, found, cell, starts, shortest)
+            row = np.full(len(ion), NOWHERE, dtype=np.int32)
+            ends = np.append(frames[starts][1:], len(ion))
+            for start, end, place in zip(frames[starts], ends, found[starts], strict=True):
+                row[start:end] = place
+            origin, target = starts[:-1], starts[1:]
+            parts.append(
+                np.column_stack(
+                    [
+                        np.full(len(target), len(rows)),
+                        frames[target],
+                        found[origin],
+                        found[target],
+                        cell[target] - cell[origin],
+                    ]
+                )
+            )
+            rows.append(row)
+    every = np.concatenate(parts) if parts else np.zeros((0, 7), dtype=np.int64)
+    return Visits(
+        np.array(rows, dtype=np.int32),
+        Jumps(every[:, 0], every[:, 1], every[:, 2], every[:, 3], every[:, 4:]),
+    )
+
+
+class _Lookup:
+    """Nearest site of every voxel of a grid, made once: far quicker than a search for each point.
+
+    Near the border between two sites it may be wrong by a voxel, far outside any core.
+    """
+
+    def __init__(self, sites: Sites) -> None:
+        self._sites = sites
+        lengths = np.linalg.norm(sites.cell_A, axis=1)
+        self._shape = np.maximum(1, np.ceil(lengths / _LOOKUP_A)).astype(int)
+        axes = [(np.arange(n) + 0.5) / n for n in self._shape]
+        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        self._nearest = nearest_site(sites, points)
+        self._radius = CORE * sites.nearest_other_A()
+
+    def core(self, fractional: Floats) -> tuple[NDArray[np.bool_], Integers]:
+        """Whether each point (n, 3) is in a core, and its nearest site."""
+        voxel = np.minimum((fractional % 1.0 * self._shape).astype(np.int64), self._shape - 1)
+        flat = np.ravel_multi_index((voxel[:, 0], voxel[:, 1], voxel[:, 2]), tuple(self._shape))
+        site = self._nearest[flat]
+        difference = fractional - self._sites.fractional[site]
+        difference -= np.round(difference)
+        distance = np.linalg.norm(difference @ self._sites.cell_A, axis=1)
+        return distance < self._radius[site], site
+
+
+def _stays(site: Integers, cell: Integers) -> Integers:
+    """Where a new stay begins in a sequence of core visits; the first one is a stay too."""
+    if not len(site):
+        return np.zeros(0, dtype=np.int64)
+    changed = (np.diff(site) != 0) | (np.diff(cell, axis=0) != 0).any(axis=1)
+    return np.concatenate([[0], np.flatnonzero(changed) + 1])
+
+
+def _without_recrossings(
+    frames: Integers, site: Integers, cell: Integers, starts: Integers, shortest: int
+) -> Integers:
+    """Stays without those shorter than `shortest` frames from which an ion goes straight back."""
+    kept: list[int] = []
+    for number, start in enumerate(starts):
+        kept.append(int(start))
+        last = number == len(starts) - 1
+        while len(kept) >= 3:
+            before, short, now = kept[-3:]
+            back = site[before] == site[now] and (cell[before] == cell[now]).all()
+            if not back or frames[now] - frames[short] >= shortest:
+                break
+            del kept[-2:]
+        if last:
+            break
+    return np.array(kept, dtype=np.int64)
+
+
+def jump_record(
+    found: Visits, sites: Sites, interval_ps: float, D_A2_per_ps: tuple[float, float, float]
+) -> dict[str, Any]:
+    """What jumps tell, JSON-able; D is (value, low, high), the ends of its 95 % interval.
+
+    Rates are per ion and ps, with the interval of a Poisson process, widened where blocks of the
+    run scatter more than one. Residence times are the time spent on a kind of site over the jumps
+    that end it, which counts stays that the run cuts off rightly. The correlation factor is
+    f = D / (rate <l²> / 6).
+    """
+    jumps = found.jumps
+    n_ions, n_frames = found.site.shape
+    vectors = (
+        sites.fractional[jumps.target] + jumps.image - sites.fractional[jumps.origin]
+    ) @ sites.cell_A
+    squares = (vectors**2).sum(axis=1)
+    followed_ps = float((found.site != NOWHERE).sum()) * interval_ps
+    n_jumps = len(squares)
+    record: dict[str, Any] = {
+        "n_ions": n_ions,
+        "n_sites": len(sites.kinds),
+        "n_jumps": n_jumps,
+        "length_ps": (n_frames - 1) * interval_ps,
+        "share_of_time_followed": float((found.site != NOWHERE).mean()),
+        **_rates(jumps, n_frames, followed_ps),
+        "kinds": _kinds(found, sites, interval_ps),
+        "pairs": _pairs(jumps, sites, squares, followed_ps),
+        "double_occupancy_share": _double_occupancy(found.site, len(sites.kinds)),
+        "percolation": percolation(jumps, len(sites.kinds)),
+    }
+    if not n_jumps:
+        return record | {"back_jump_share": None, "correlation_factor": None}
+    mean_square = float(squares.mean())
+    free = record["jump_rate_per_ps"] * mean_square / 6
+    lattice = sites.cell_A / np.linalg.norm(sites.cell_A, axis=1)[:, None]
+    return record | {
+        "mean_square_jump_A2": mean_square,
+        "jump_lengths_A": _histogram(np.sqrt(squares)),
+        "mean_square_along_lattice_A2": dict(
+            zip("abc", ((vectors @ lattice.T) ** 2).mean(axis=0).tolist(), strict=True)
+        ),
+        "back_jump_share": _back_share(jumps),
+        "correlation_factor": D_A2_per_ps[0] / free,
+        "correlation_factor_interval95": [D_A2_per_ps[1] / free, D_A2_per_ps[2] / free],
+    }
+
+
+def _rates(jumps: Jumps, n_frames: int, followed_ps: float) -> dict[str, Any]:
+    """Jumps per ion and ps, with intervals."""
+    n = len(jumps.frame)
+    blocks = np.histogram(jumps.frame, np.linspace(0, n_frames, _N_BLOCKS + 1))[0]
+    wider = max(1.0, float(blocks.var(ddof=1) / blocks.mean())) if n else 1.0
+    record: dict[str, Any] = {
+        "jump_rate_per_ps": n / followed_ps if followed_ps else 0.0,
+        "jumps_scatter_over_poisson": wider,
+    }
+    for label, level in LEVELS.items():
+        # A process that scatters `wider` times as much counts as so many fewer events.
+        events = n / wider
+        low = scipy.stats.chi2.ppf((1 - level) / 2, 2 * events) / 2 if events else 0.0
+        high = scipy.stats.chi2.ppf((1 + level) / 2, 2 * events + 2) / 2
+        record[f"jump_rate_interval{label}_per_ps"] = [
+            float(end) * wider / followed_ps if followed_ps else 0.0 for end in (low, high)
+        ]
+    return record
+
+
+def _kinds(found: Visits, sites: Sites, interval_ps: float) -> dict[str, Any]:
+    """Occupancy and residence time of each kind of site."""
+    frames_on = np.bincount(found.site[found.site != NOWHERE], minlength=len(sites.kinds))
+    left = np.bincount(found.jumps.origin, minlength=len(sites.kinds))
+    result = {}
+    for kind in dict.fromkeys(sites.kinds):
+        member = np.array([other == kind for other in sites.kinds])
+        spent_ps = float(frames_on[member].sum()) * interval_ps
+        events = int(left[member].sum())
+        result[kind] = {
+            "n_sites": int(member.sum()),
+            "mean_occupancy": float(frames_on[member].sum() / found.site.shape[1] / member.sum()),
+            "jumps_from": events,
+            "residence_ps": spent_ps / events if events else None,
+        }
+    return result
+
+
+def _pairs(jumps: Jumps, sites: Sites, squares: Floats, followed_ps: float) -> list[dict[str, Any]]:
+    """Numbers, rates and lengths of jumps between kinds of sites, the commonest first."""
+    kinds = np.array(sites.kinds)
+    named = [
+        (str(kinds[origin]), str(kinds[target]))
+        for origin, target in zip(jumps.origin, jumps.target, strict=True)
+    ]
+    result = []
+    for (origin, target), count in Counter(named).most_common():
+        member = np.array([name == (origin, target) for name in named])
+        result.append(
+            {
+                "from": origin,
+                "to": target,
+                "n_jumps": count,
+                "rate_per_ps": count / followed_ps,
+                "rms_length_A": float(np.sqrt(squares[member].mean())),
+            }
+        )
+    return result
+
+
+def _double_occupancy(site: NDArray[np.int32], n_sites: int) -> float:
+    """Share of occupied sites, over all frames, that hold more than one ion."""
+    occupied = double = 0
+    for frame in range(0, site.shape[1], max(1, site.shape[1] // 2000)):
+        held = site[:, frame]
+        counts = np.bincount(held[held != NOWHERE], minlength=n_sites)
+        occupied += int((counts > 0).sum())
+        double += int((counts > 1).sum())
+    return double / occupied if occupied else 0.0
+
+
+def _back_share(jumps: Jumps) -> float | None:
+    """Share of successive jumps of an ion that take the first one back; None without any."""
+    successive = jumps.ion[1:] == jumps.ion[:-1]
+    if not successive.any():
+        return None
+    back = (
+        (jumps.target[1:] == jumps.origin[:-1])
+        & (jumps.origin[1:] == jumps.target[:-1])
+        & (jumps.image[1:] == -jumps.image[:-1]).all(axis=1)
+    )
+    return float(back[successive].mean())
+
+
+def _histogram(lengths_A: Floats) -> dict[str, Any]:
+    edges = np.arange(0, lengths_A.max() + 0.2, 0.1)
+    return {"edges_A": edges.tolist(), "n_jumps": np.histogram(lengths_A, edges)[0].tolist()}
+
+
+def percolation(jumps: Jumps, n_sites: int) -> dict[str, Any]:
+    """Directions in which paths made of observed jumps lead out of the cell and on for ever.
+
+    Sites joined by jumps form a periodic graph; the lattice translations around its cycles span
+    what an ion can reach. `vectors` are independent translations in units of the cell vectors,
+    `along` says for each cell vector whether it is in their span.
+    """
+    edges = np.unique(np.column_stack([jumps.origin, jumps.target, jumps.image]), axis=0)
+    neighbours: dict[int, list[tuple[int, Integers]]] = {}
+    for origin, target, *image in edges.tolist():
+        neighbours.setdefault(origin, []).append((target, np.array(image)))
+        neighbours.setdefault(target, []).append((origin, -np.array(image)))
+    offset: dict[int, Integers] = {}
+    largest: list[Integers] = []
+    for root in neighbours:
+        if root in offset:
+            continue
+        offset[root] = np.zeros(3, dtype=np.int64)
+        stack, cycles = [root], []
+        while stack:
+            here = stack.pop()
+            for there, image in neighbours[here]:
+                reached = offset[here] + image
+                if there not in offset:
+                    offset[there] = reached
+                    stack.append(there)
+                elif (reached != offset[there]).any():
+                    cycles.append(reached - offset[there])
+        basis = _independent(cycles)
+        if len(basis) > len(largest):
+            largest = basis
+    span = np.array(largest).reshape(-1, 3)
+    return {
+        "dimensions": len(largest),
+        "vectors": [vector.tolist() for vector in largest],
+        "along": {
+            name: bool(
+                len(largest) and np.linalg.matrix_rank(np.vstack([span, axis])) == len(largest)
+            )
+            for name, axis in zip("abc", np.eye(3), strict=True)
+        },
+        "sites_reached": len(neighbours),
+    }
+
+
+def _independent(cycles: list[Integers]) -> list[Integers]:
+    """Shortest linearly independent ones of some translations, signs so that the first is above
+    zero."""
+    unique = {tuple(int(x) for x in cycle) for cycle in cycles}
+    unique = {max(cycle, tuple(-x for x in cycle)) for cycle in unique}
+    basis: list[Integers] = []
+    for cycle in sorted(unique, key=lambda v: (sum(x * x for x in v), tuple(-x for x in v))):
+        candidate = [*basis, np.array(cycle)]
+        if np.linalg.matrix_rank(np.array(candidate)) == len(candidate):
+            basis = candidate
+    return basis
