@@ -1,0 +1,77 @@
+"""Density on a grid, and files that other programs read."""
+
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.units import Bohr
+from pymatgen.io.vasp import Chgcar
+
+from halmd.errors import HalmdError
+from halmd.transport.density import density, folded, framework_atoms, write_density
+from halmd.transport.motion import motion_of
+
+CELL = np.array([[8.0, 0, 0], [-4.0, 6.928, 0], [1.0, 2.0, 9.0]])
+
+
+def rattling(places: np.ndarray, width_A: float = 0.2, frames: int = 2000) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    steps = rng.normal(0, width_A, (len(places), frames, 3))
+    return (places @ CELL)[:, None] + steps
+
+
+def test_the_density_integrates_to_the_ions_wherever_they_are() -> None:
+    far = np.array([[0.1, 0.2, 0.3], [5.7, -3.1, 2.2], [-1e-17, 1 - 1e-17, 0.999]])
+    found = density([rattling(far[:1]), rattling(far[1:])], CELL)
+    assert found.n_ions == pytest.approx(3.0)
+    assert found.per_A3.min() == 0
+
+
+def test_a_rattling_ion_is_a_gaussian_at_its_place() -> None:
+    found = density([rattling(np.array([[0.4, 0.6, 0.5]]), 0.4, 200_000)], CELL, spacing_A=0.2)
+    peak = np.array(np.unravel_index(found.per_A3.argmax(), found.per_A3.shape)) + 0.5
+    difference = peak / found.per_A3.shape - [0.4, 0.6, 0.5]
+    assert np.linalg.norm(difference @ CELL) < 0.3
+    assert found.per_A3.max() == pytest.approx((2 * np.pi * 0.16) ** -1.5, rel=0.15)
+
+
+def test_folding_averages_over_the_parts() -> None:
+    places = np.array([[0.1, 0.3, 0.5], [0.6, 0.3, 0.5]])
+    found = density([rattling(places)], CELL, divisions=(2, 1, 1))
+    assert found.n_ions == pytest.approx(1.0)
+    assert found.cell_A[0] == pytest.approx(CELL[0] / 2)
+    atoms = Atoms("Cl2", scaled_positions=places, cell=CELL, pbc=True)
+    assert len(folded(atoms, (2, 1, 1))) == 1
+
+
+def test_other_programs_read_the_files(tmp_path: Path) -> None:
+    found = density([rattling(np.array([[0.4, 0.6, 0.5]]))], CELL, spacing_A=0.4)
+    atoms = Atoms("Cl", scaled_positions=[[0.1, 0.1, 0.1]], cell=CELL, pbc=True)
+    write_density(found, atoms, tmp_path / "li.cube")
+    with (tmp_path / "li.cube").open() as stream:
+        cube = ase.io.cube.read_cube(stream)
+    assert cube["data"] / Bohr**3 == pytest.approx(found.per_A3, rel=1e-4, abs=1e-6)
+    assert cube["atoms"].cell[:] == pytest.approx(CELL, abs=1e-4)
+    write_density(found, atoms, tmp_path / "CHGCAR.vasp")
+    read = Chgcar.from_file(str(tmp_path / "CHGCAR.vasp"))
+    assert read.data["total"] / abs(np.linalg.det(CELL)) == pytest.approx(
+        found.per_A3, rel=1e-4, abs=1e-6
+    )
+    assert [site.specie.symbol for site in read.structure] == ["Cl"]
+
+
+def test_a_grid_without_end_is_refused() -> None:
+    with pytest.raises(HalmdError, match="--spacing-A"):
+        density([rattling(np.zeros((1, 3)))], CELL, spacing_A=0.001)
+
+
+def test_the_framework_stands_at_its_mean_positions() -> None:
+    rng = np.random.default_rng(1)
+    places = np.array([[0.1, 0.2, 0.3], [0.5, 0.5, 0.95], [0.7, 0.1, 0.2]]) @ CELL
+    positions = places + rng.normal(0, 0.1, (4000, 3, 3))
+    motion = motion_of(positions, CELL, ("Li", "Cl", "Y"), np.arange(4000) * 0.05)
+    atoms = framework_atoms(motion)
+    assert atoms.get_chemical_symbols() == ["Cl", "Y"]
+    assert atoms.positions == pytest.approx(places[1:], abs=0.2)
