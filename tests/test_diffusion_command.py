@@ -133,3 +133,36 @@ def test_files_that_are_no_trajectory(content: str, tmp_path: Path) -> None:
     (tmp_path / "given.dat").write_text(content)
     message = refused(halmd("diffusion", "given.dat", *TIMES, cwd=tmp_path), tmp_path)
     assert ("empty" if not content else "no known format") in message
+
+
+def test_where_ions_go_on_the_command_line(frames: list[Atoms], tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "given.extxyz", frames[:400], format="extxyz")
+    for command, output, more in (
+        ("density", "out.cube", ("--fold", "2", "1", "1")),
+        ("vanhove", "out.json", ("--time-ps", "1")),
+        ("jumps", "jumps.json", ()),
+    ):
+        done = halmd(
+            command, "given.extxyz", "--frame-interval-fs", "100", "-o", output, "--figure",
+            f"{command}.png", *more, cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{output}: ")
+        assert (tmp_path / output).stat().st_size > 100
+        assert (tmp_path / f"{command}.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("density", "given.extxyz", "--spacing-A", "0"), "--spacing-A"),
+        (("vanhove", "given.extxyz", "--time-ps", "1000"), "longer than the run"),
+        (("jumps", "given.extxyz", "--sites", "none.cif"), "not a readable crystal structure"),
+    ],
+)
+def test_bad_questions_are_refused(
+    arguments: tuple[str, ...], message: str, frames: list[Atoms], tmp_path: Path
+) -> None:
+    ase.io.write(tmp_path / "given.extxyz", frames[:100], format="extxyz")
+    done = halmd(*arguments, "--frame-interval-fs", "100", "-o", "out", cwd=tmp_path)
+    assert message in refused(done, tmp_path)

@@ -7,17 +7,17 @@ commands that need them: `halmd --help` is quick, and MD processes import nothin
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
+from halmd.cli_transport import density, diffusion, jumps, settings_of, vanhove
 from halmd.config import (
     ArrheniusSettings,
     Campaign,
     DiffusionSettings,
     DynamicsSettings,
     PlotSettings,
-    Settings,
     StructureSettings,
 )
 from halmd.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_TIME, HalmdError, OutOfTimeError
@@ -30,8 +30,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-SettingsT = TypeVar("SettingsT", bound=Settings)
-
 _STRUCTURE = StructureSettings()
 _DYNAMICS = DynamicsSettings()
 _DIFFUSION = DiffusionSettings()
@@ -39,44 +37,11 @@ _ARRHENIUS = ArrheniusSettings()
 _PLOTS = PlotSettings()
 
 
-_TRAJECTORY_HELP = (
-    "H5MD, .traj, extended xyz, XDATCAR, vasprun.xml, LAMMPS dump, or what MDAnalysis reads."
-)
-FrameInterval = Annotated[
-    float | None, typer.Option(help="Time between frames, where the file does not say it.")
-]
-Timestep = Annotated[float | None, typer.Option(help="Time step of a LAMMPS dump.")]
-Topology = Annotated[Path | None, typer.Option(help="File that names the atoms, for DCD, XTC...")]
-Species = Annotated[
-    str | None, typer.Option(help="Elements of LAMMPS types 1, 2, ..., as in 'Li Y Cl'.")
-]
-Format = Annotated[str | None, typer.Option(help="Format, where content and name do not tell.")]
-Framework = Annotated[
-    list[str] | None, typer.Option(help="Element that is held still, once for each; all others.")
-]
-
-
 @app.callback()
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Options before the command."""
-
-
-def _settings(model: type[SettingsT], **values: Any) -> SettingsT:
-    """Settings from options; a bad value names the option."""
-    from pydantic import ValidationError
-
-    try:
-        return model(**values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        option = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
-        message = problem["msg"].removeprefix("Value error, ")
-        # A command runs at one temperature, a campaign at several.
-        option = option.replace("--temperatures-K", "--temperature-K")
-        named = f"{option}: " if problem["loc"] else ""
-        raise HalmdError(f"{named}{message[0].lower()}{message[1:]}") from None
 
 
 def _structure(path: Path) -> Any:
@@ -114,7 +79,7 @@ def structure(
     from halmd.composition import check_neutral
     from halmd.structures.structure import build_orderings, summary, write_orderings
 
-    settings = _settings(
+    settings = settings_of(
         StructureSettings,
         min_length_A=min_length_A,
         max_atoms=max_atoms,
@@ -143,7 +108,7 @@ def prototypes(
 
     from halmd.structures.table import prototype_table, render
 
-    settings = _settings(StructureSettings, min_length_A=min_length_A, max_atoms=max_atoms)
+    settings = settings_of(StructureSettings, min_length_A=min_length_A, max_atoms=max_atoms)
     Console(width=max(120, Console().width)).print(render(prototype_table(settings)))
 
 
@@ -180,7 +145,7 @@ def equilibrate(
     accept_extrapolation: bool = False,
 ) -> None:
     """Relax, run NPT, and write a settled start at the mean cell."""
-    settings = _settings(
+    settings = settings_of(
         DynamicsSettings,
         temperatures_K=[temperature_K],
         timestep_fs=timestep_fs,
@@ -222,7 +187,7 @@ def dynamics(
     accept_extrapolation: bool = False,
 ) -> None:
     """Run or continue NVT production; exit code 75 when it ran out of time."""
-    settings = _settings(
+    settings = settings_of(
         DynamicsSettings,
         engine=engine,
         temperatures_K=[temperature_K],
@@ -271,100 +236,8 @@ def _load_for(atoms: Any, potential: Path, accept: bool) -> Any:
     return loaded
 
 
-@app.command()
-def diffusion(
-    trajectory: Annotated[Path, typer.Argument(help=_TRAJECTORY_HELP)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="transport.json")],
-    temperature_K: Annotated[float, typer.Option("--temperature-K")],
-    run: Annotated[Path | None, typer.Option(help="run.json, for the verdict of the run.")] = None,
-    figure: Annotated[
-        Path | None, typer.Option(help="Draw the analysis: .png, .svg or .pdf.")
-    ] = None,
-    frame_interval_fs: FrameInterval = None,
-    timestep_fs: Timestep = None,
-    topology: Topology = None,
-    species: Species = None,
-    format: Format = None,
-    mobile: str = _DIFFUSION.mobile,
-    charge_e: int = _DIFFUSION.charge_e,
-    framework: Framework = None,
-    fit_from_ps: float | None = None,
-    fit_to_ps: float | None = None,
-    min_jumps: float = _DIFFUSION.min_jumps,
-    jump_length_A: Annotated[float, typer.Option("--jump-length-A")] = _DIFFUSION.jump_length_A,
-    target_relative_error: float = _DIFFUSION.target_relative_error,
-) -> None:
-    """Diffusivity, conductivity and a verdict from one trajectory, anybody's."""
-    from halmd.files import read_json, write_json
-    from halmd.report.run import summary_lines, write_run_figure
-    from halmd.transport.diffusion import diffusion as analyse
-
-    settings = _settings(
-        DiffusionSettings,
-        mobile=mobile,
-        charge_e=charge_e,
-        framework=framework,
-        fit_from_ps=fit_from_ps,
-        fit_to_ps=fit_to_ps,
-        min_jumps=min_jumps,
-        jump_length_A=jump_length_A,
-        target_relative_error=target_relative_error,
-    )
-    _positive("--temperature-K", temperature_K)
-    verdict = read_json(run)["verdict"] if run else "ok"
-    motion = _motion(
-        trajectory,
-        settings,
-        # A run that a guard stopped at once still gets its record, so that a campaign can go on.
-        fewest_frames=2 if verdict == "ok" else 1,
-        frame_interval_fs=frame_interval_fs,
-        timestep_fs=timestep_fs,
-        topology=topology,
-        species=species,
-        format=format,
-    )
-    found = analyse(motion, settings, temperature_K=temperature_K, run_verdict=verdict)
-    write_json(output, found | {"trajectory": str(trajectory)})
-    if figure:
-        write_run_figure(found, figure)
-    typer.echo(f"{output}: " + "\n  ".join(summary_lines(found)))
-
-
-def _positive(option: str, value: float) -> None:
-    # Written so that NaN fails.
-    if not 0 < value < float("inf"):
-        raise HalmdError(f"{option}: {value:g} is not a number greater than 0")
-
-
-def _motion(
-    trajectory: Path,
-    settings: DiffusionSettings,
-    *,
-    fewest_frames: int = 2,
-    frame_interval_fs: float | None = None,
-    timestep_fs: float | None = None,
-    topology: Path | None = None,
-    species: str | None = None,
-    format: str | None = None,
-) -> Any:
-    """Read a trajectory of any known format."""
-    from halmd.trajectory import open_trajectory
-    from halmd.transport.motion import read_motion
-
-    frames = open_trajectory(
-        trajectory,
-        topology=topology,
-        frame_interval_fs=frame_interval_fs,
-        timestep_fs=timestep_fs,
-        species=species.replace(",", " ").split() if species else None,
-        format=format,
-    )
-    return read_motion(
-        frames,
-        mobile=settings.mobile,
-        framework=settings.framework,
-        fewest_frames=fewest_frames,
-    )
+for analysis in (diffusion, jumps, density, vanhove):
+    app.command()(analysis)
 
 
 @app.command()
@@ -390,7 +263,7 @@ def arrhenius(
     from halmd.report.results import load_runs
     from halmd.transport.arrhenius import arrhenius as fit
 
-    settings = _settings(
+    settings = settings_of(
         ArrheniusSettings,
         curve=curve,
         extrapolate_to_K=extrapolate_to_K,
@@ -436,7 +309,7 @@ def plots(
     from halmd.report.plots import write_plots
     from halmd.report.results import load_material
 
-    settings = _settings(
+    settings = settings_of(
         PlotSettings,
         formats=formats,
         dpi=dpi,

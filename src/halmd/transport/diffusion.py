@@ -99,6 +99,17 @@ def diffusion(
     return record | {"verdict": _verdict(run_verdict, record, settings)}
 
 
+def tracer_of(motion: Motion, settings: DiffusionSettings) -> Estimate:
+    """The tracer diffusivity alone; raises HalmdError for a run too short for it."""
+    if motion.n_frames < _FEWEST_FRAMES:
+        raise HalmdError(
+            f"{motion.n_frames} frames are too few for a diffusivity; {_FEWEST_FRAMES} are needed"
+        )
+    msd = mean_square_displacement_of_groups(motion.ions(motion.mobile))
+    window = _window(motion, settings, msd)
+    return estimate(slopes(motion.ions(motion.mobile), window), motion.interval_ps)
+
+
 def effective_jumps(
     D_A2_per_ps: float, n_ions: int, length_ps: float, jump_length_A: float
 ) -> float:

@@ -1,6 +1,7 @@
 """Sites between which ions jump: given by a crystal structure, or found where ions are."""
 
 import itertools
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +41,10 @@ class Sites:
 
     def nearest_other_A(self) -> Floats:
         """Distance from each site to the nearest other one, periodic images included."""
-        places, owners = _images(self.fractional, self.cell_A, reach=1)
-        tree = cKDTree(places)
-        distances, found = tree.query(self.fractional @ self.cell_A, k=min(9, len(places)))
-        distances = np.atleast_2d(distances)
-        distances[distances < 1e-9] = np.inf
-        del owners, found
-        result: Floats = distances.min(axis=1)
+        places, _ = _images(self.fractional, self.cell_A, reach=1)
+        # The nearest point is the site itself.
+        distances, _ = cKDTree(places).query(self.fractional @ self.cell_A, k=2)
+        result: Floats = distances[:, 1]
         return result
 
 
@@ -167,7 +165,10 @@ def sites_of_structure(path: Path, mobile: str, cell_A: Floats) -> Sites:
     from pymatgen.core import Lattice, Structure
 
     try:
-        structure = Structure.from_file(str(path))
+        with warnings.catch_warnings():
+            # About coordinates such as 0.3333, which it puts right.
+            warnings.simplefilter("ignore")
+            structure = Structure.from_file(str(path))
     except Exception as error:
         # pymatgen's reader raises whatever a damaged file makes it stumble over.
         problem = " ".join(str(error).split())[:120]
