@@ -80,5 +80,7 @@ def test_haven_ratio_of_known_collective_motion(
             f"{100 * held[0] / trials:.1f}   95 %: {100 * held[1] / trials:.1f}"
         )
     assert np.median(ratios) == pytest.approx(truth, rel=0.05)
-    assert 0.61 <= held[0] / trials <= 0.75
-    assert 0.92 <= held[1] / trials <= 0.985
+    # Ions that move together make both diffusivities too large at once, which the ratio forgives
+    # and its interval does not count on: wide is allowed, narrow is not.
+    assert 0.61 <= held[0] / trials <= 0.85
+    assert 0.92 <= held[1] / trials <= 1.0

@@ -3,7 +3,8 @@ rule diffusion:
         trajectory=f"{RESULTS}/{RUN}/trajectory.h5",
         record=f"{RESULTS}/{RUN}/run.json",
     output:
-        f"{RESULTS}/{RUN}/transport.json",
+        record=f"{RESULTS}/{RUN}/transport.json",
+        figure=f"{RESULTS}/{RUN}/transport.png",
     params:
         temperature_K=lambda w: f"{TEMPERATURES_K[w.temperature]:.12g}",
         settings=options(CAMPAIGN.diffusion),
@@ -17,7 +18,52 @@ rule diffusion:
         runtime=60,
     shell:
         "OMP_NUM_THREADS={threads} halmd diffusion {input.trajectory} --run {input.record} "
-        "--output {output} --temperature-K {params.temperature_K} {params.settings} > {log} 2>&1 "
+        "--output {output.record} --figure {output.figure} --temperature-K {params.temperature_K} "
+        "{params.settings} > {log} 2>&1 "
+        "|| {{ code=$?; cat {log} >&2; exit $code; }}"
+
+
+rule jumps:
+    input:
+        f"{RESULTS}/{RUN}/trajectory.h5",
+    output:
+        record=f"{RESULTS}/{RUN}/jumps.json",
+        figure=f"{RESULTS}/{RUN}/jumps.png",
+    params:
+        settings=options(CAMPAIGN.diffusion, ("mobile", "framework", "jump_length_A")),
+    log:
+        f"{WORK}/logs/{RUN}/jumps.log",
+    benchmark:
+        f"{WORK}/benchmarks/{RUN}/jumps.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "OMP_NUM_THREADS={threads} halmd jumps {input} --output {output.record} "
+        "--figure {output.figure} {params.settings} > {log} 2>&1 "
+        "|| {{ code=$?; cat {log} >&2; exit $code; }}"
+
+
+rule density:
+    input:
+        f"{RESULTS}/{RUN}/trajectory.h5",
+    output:
+        grid=f"{RESULTS}/{RUN}/density.vasp",
+        figure=f"{RESULTS}/{RUN}/density.png",
+    params:
+        settings=options(CAMPAIGN.diffusion, ("mobile", "framework")),
+    log:
+        f"{WORK}/logs/{RUN}/density.log",
+    benchmark:
+        f"{WORK}/benchmarks/{RUN}/density.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "OMP_NUM_THREADS={threads} halmd density {input} --output {output.grid} "
+        "--figure {output.figure} {params.settings} > {log} 2>&1 "
         "|| {{ code=$?; cat {log} >&2; exit $code; }}"
 
 

@@ -187,51 +187,68 @@ class Slopes:
 
 def slopes(groups: Iterable[Floats], window: Window) -> Slopes:
     """Slopes of all ions, given in groups (n_ions, n_frames, d) of continuous positions in Å."""
-    lengths = block_lengths(window)
+    lengths = [*block_lengths(window), window.n_frames]
     starts = [block_starts(length, window.n_frames) for length in lengths]
-    runs = list(zip(lengths, starts, strict=True))
-    everything = [*runs, (window.n_frames, np.array([0]))]
     found: list[list[Floats]] = []
-    tensors: list[Any] = [0.0, 0.0]
+    tensors: list[Any] = [0.0 for _ in lengths]
     n_ions = 0
     for group in groups:
         ions = group.transpose(0, 2, 1)
-        results = [np.zeros((len(ions), len(begin))) for _, begin in everything]
+        results = [np.zeros((len(ions), len(begin))) for begin in starts]
         for lag, weight in zip(window.lags, window.weights, strict=True):
             step = ions[:, :, lag:] - ions[:, :, :-lag]
-            squares = _running_sum(np.einsum("idt,idt->it", step, step))
-            for result, (length, begin) in zip(results, everything, strict=True):
-                result += weight * _mean_between(squares, begin, length - lag)
-            products = _running_sum(_products(step))
-            for k, (length, begin) in enumerate((everything[0], everything[-1])):
-                tensors[k] = tensors[k] + weight * _mean_between(products, begin, length - lag)
+            stretches = [
+                (begin, length - lag) for begin, length in zip(starts, lengths, strict=True)
+            ]
+            squares = _means(np.einsum("idt,idt->it", step, step), stretches)
+            products = _means(_products(step), stretches)
+            for k in range(len(lengths)):
+                results[k] += weight * squares[k]
+                tensors[k] = tensors[k] + weight * products[k]
         n_ions += len(ions)
         found.append(results)
     merged = [np.concatenate(parts).T for parts in zip(*found, strict=True)]
-    blocks, whole = (np.moveaxis(tensor, -1, 0) / n_ions for tensor in tensors)
+    blocks, whole = (_symmetric(tensors[k] / n_ions) for k in (0, -1))
     return Slopes(window, merged[-1][0], tuple(merged[:-1]), whole[0], blocks)
 
 
 def _products(step: Floats) -> Floats:
-    """Sums over ions of products of components: step (n_ions, d, n), result (d, d, n)."""
+    """Sums over ions of products of components, those of the lower triangle.
+
+    step (n_ions, d, n); shape (d (d + 1) / 2, n).
+    """
     d = step.shape[1]
-    result = np.empty((d, d, step.shape[2]))
-    for a in range(d):
-        for b in range(a + 1):
-            result[a, b] = result[b, a] = np.einsum("it,it->t", step[:, a], step[:, b])
+    return np.array(
+        [np.einsum("it,it->t", step[:, a], step[:, b]) for a in range(d) for b in range(a + 1)]
+    )
+
+
+def _symmetric(lower: Floats) -> Floats:
+    """Matrices (n, d, d) from their lower triangles (d (d + 1) / 2, n)."""
+    d = round((np.sqrt(8 * len(lower) + 1) - 1) / 2)
+    result = np.empty((lower.shape[1], d, d))
+    rows, columns = np.tril_indices(d)
+    result[:, rows, columns] = result[:, columns, rows] = lower.T
     return result
 
 
-def _running_sum(values: Floats) -> Floats:
-    """Cumulative sum along the last axis with a zero before it."""
-    result = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
-    np.cumsum(values, axis=-1, out=result[..., 1:])
-    return result
+def _means(values: Floats, stretches: list[tuple[NDArray[np.int64], int]]) -> list[Floats]:
+    """Means along the last axis over stretches (starts, length), all from one pass.
 
-
-def _mean_between(sums: Floats, starts: NDArray[np.int64], count: int) -> Floats:
-    result: Floats = (sums[..., starts + count] - sums[..., starts]) / count
-    return result
+    The values are summed between neighbouring ends of stretches only, which is far less memory than
+    a running sum of long runs.
+    """
+    begins = [begin for begin, _ in stretches]
+    finishes = [begin + n for begin, n in stretches]
+    ends = np.unique(np.concatenate([[0], *begins, *finishes]))
+    inside = ends[ends < values.shape[-1]]
+    between = np.add.reduceat(values, inside, axis=-1)
+    upto = np.zeros((*values.shape[:-1], len(inside) + 1))
+    np.cumsum(between, axis=-1, out=upto[..., 1:])
+    return [
+        (upto[..., np.searchsorted(ends, begin + n)] - upto[..., np.searchsorted(ends, begin)]) / n
+        for begin, n in stretches
+    ]
 
 
 @dataclass(frozen=True)
