@@ -163,3 +163,13 @@ def test_computed_values_leave_out_what_was_only_remembered() -> None:
 
 def test_formula_subscripts() -> None:
     assert subscripted("Li2.5Y0.5Zr0.5Cl6") == "Li$_{2.5}$Y$_{0.5}$Zr$_{0.5}$Cl$_{6}$"
+
+
+def test_records_that_lie_anywhere_are_replicas_of_one_ordering(
+    folder: Path, tmp_path: Path
+) -> None:
+    for number, file in enumerate(sorted(folder.glob("*/*K/r0/transport.json"))):
+        (tmp_path / f"{number}.json").write_bytes(file.read_bytes())
+    runs = load_runs(sorted(tmp_path.glob("*.json")))
+    assert {run["ordering"] for run in runs} == {"00"}
+    assert len({run["replica"] for run in runs}) == len(runs) == 6

@@ -1,5 +1,6 @@
 """What a results folder holds, read once for tables and figures."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,18 @@ class MaterialResults:
 def load_runs(files: list[Path]) -> list[dict[str, Any]]:
     """Transport records with the ordering, replica and run they belong to.
 
-    The files are named results/<material>/<NN>/<T>K/r<R>/transport.json.
+    Those are read off results/<material>/<NN>/<T>K/r<R>/transport.json; files that lie elsewhere
+    are replicas of one ordering, named by their paths.
     """
     runs = []
     for file in files:
         record = read_json(file)
-        folder = file.parent
-        record["ordering"] = folder.parent.parent.name
-        record["replica"] = folder.name.removeprefix("r")
+        folder = file.resolve().parent
+        if re.fullmatch(r"r\d+", folder.name) and folder.parent.name.endswith("K"):
+            record["ordering"] = folder.parent.parent.name
+            record["replica"] = folder.name.removeprefix("r")
+        else:
+            record["ordering"], record["replica"] = "00", str(file)
         run_file = folder / "run.json"
         record["run"] = read_json(run_file) if run_file.is_file() else {}
         runs.append(record)
