@@ -8,8 +8,8 @@ which two squared displacements over intervals that share the length o have the 
 dimension, s² being the variance of one frame's step.
 
 Only lags from t to 2 t are fitted, t being where motion has become diffusive. Under that covariance
-longer lags carry next to nothing that shorter ones lack (`python -m halmd.transport.regression`
-prints how little), and blocks of the run can then be analysed by the very same estimator.
+longer lags carry next to nothing that shorter ones lack (a test says how little), and blocks of the
+run can then be analysed by the very same estimator.
 
 The model takes steps to be Gaussian and ions to be independent. Neither holds in a solid: jumps are
 rare, sites differ, fast and slow ions exchange, and neighbours move together. The variance is
@@ -51,7 +51,7 @@ _LOGARITHMIC_BELOW = 0.4
 """Relative error up to which the interval is that of ln D."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # one object for each window, which caches may be keyed by
 class Window:
     """Lags that are fitted, in frames, and the weights whose sum over MSD points is the slope."""
 
@@ -64,11 +64,7 @@ class Window:
     @property
     def variance(self) -> float:
         """Variance of the slope of one one-dimensional walk with unit steps over the run."""
-        return self.variance_of(self.n_frames)
-
-    def variance_of(self, n_frames: int) -> float:
-        """The same for a run of another length, with the same weights."""
-        return float(self.weights @ walk_covariance(self.lags, n_frames) @ self.weights)
+        return float(self.weights @ walk_covariance(self.lags, self.n_frames) @ self.weights)
 
 
 @lru_cache(maxsize=32)
@@ -78,8 +74,8 @@ def window_of(first: int, last: int, n_frames: int) -> Window:
     time = np.array(lags, dtype=float)
     design = np.stack([time, np.ones_like(time)], axis=1)
     shape = walk_covariance(lags, n_frames)
-    # Positions rattle too, and neighbouring lags share that: without this term their differences
-    # would be taken for exact.
+    # Neighbouring lags say almost the same; this keeps the matrix well away from singular, and the
+    # weights from being large and of opposite signs.
     shape = shape + np.eye(len(lags)) * 1e-6 * np.trace(shape) / len(lags)
     factor = scipy.linalg.cho_factor(shape)
     solution = np.linalg.solve(
