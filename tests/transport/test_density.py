@@ -31,7 +31,7 @@ def test_the_density_integrates_to_the_ions_wherever_they_are() -> None:
 
 def test_a_rattling_ion_is_a_gaussian_at_its_place() -> None:
     found = density([rattling(np.array([[0.4, 0.6, 0.5]]), 0.4, 200_000)], CELL, spacing_A=0.2)
-    peak = np.array(np.unravel_index(found.per_A3.argmax(), found.per_A3.shape)) + 0.5
+    peak = np.array(np.unravel_index(found.per_A3.argmax(), found.per_A3.shape))
     difference = peak / found.per_A3.shape - [0.4, 0.6, 0.5]
     assert np.linalg.norm(difference @ CELL) < 0.3
     assert found.per_A3.max() == pytest.approx((2 * np.pi * 0.16) ** -1.5, rel=0.15)
@@ -60,6 +60,43 @@ def test_other_programs_read_the_files(tmp_path: Path) -> None:
         found.per_A3, rel=1e-4, abs=1e-6
     )
     assert [site.specie.symbol for site in read.structure] == ["Cl"]
+
+
+@pytest.mark.parametrize("name", ["li.cube", "CHGCAR.vasp"])
+def test_files_show_ions_where_they_are(name: str, tmp_path: Path) -> None:
+    # Value (i, j, k) of these formats stands at (i, j, k) / shape.
+    place = np.array([0.4, 0.6, 0.5])
+    found = density([rattling(place[None], 0.3, 100_000)], CELL, spacing_A=0.5)
+    atoms = Atoms("Cl", scaled_positions=[place], cell=CELL, pbc=True)
+    write_density(found, atoms, tmp_path / name)
+    if name.endswith("cube"):
+        data = ase.io.read(tmp_path / name, read_data=True, full_output=True)["data"]
+    else:
+        data = Chgcar.from_file(str(tmp_path / name)).data["total"]
+    points = np.stack(np.meshgrid(*(np.arange(n) / n for n in data.shape), indexing="ij"), axis=-1)
+    centre = np.tensordot(data, points, axes=3) / data.sum()
+    assert np.linalg.norm((centre - place) @ CELL) < 0.02
+
+
+def test_a_chgcar_without_atoms_is_refused(tmp_path: Path) -> None:
+    found = density([rattling(np.array([[0.4, 0.6, 0.5]]))], CELL, spacing_A=0.4)
+    nothing = Atoms(cell=CELL, pbc=True)
+    with pytest.raises(HalmdError, match=r"write a \.cube"):
+        write_density(found, nothing, tmp_path / "CHGCAR")
+    assert not list(tmp_path.iterdir())
+    write_density(found, nothing, tmp_path / "li.cube")
+
+
+@pytest.mark.parametrize("aside", [(1e-3, -1e-3), (-1e-3, 1e-3), (1e-3, 1e-3)])
+def test_atoms_on_a_face_are_neither_lost_nor_doubled(aside: tuple[float, float]) -> None:
+    places = [[aside[0], 0.2, 0.2], [0.5 + aside[1], 0.2, 0.2], [0.3, 0.7, 0.2], [0.8, 0.7, 0.2]]
+    atoms = Atoms("Cl2Y2", scaled_positions=places, cell=CELL, pbc=True)
+    atoms.wrap()
+    part = folded(atoms, (2, 1, 1))
+    assert part.get_chemical_symbols() == ["Cl", "Y"]
+    x = part.get_scaled_positions()[:, 0]
+    assert (x[0] + 0.5) % 1.0 - 0.5 == pytest.approx(sum(aside), abs=1e-9)
+    assert x[1] == pytest.approx(0.6)
 
 
 def test_a_grid_without_end_is_refused() -> None:

@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 
 from halmd.errors import HalmdError
 from halmd.transport.density import density
-from halmd.transport.jumps import NOWHERE, jump_record, percolation, visits
+from halmd.transport.jumps import NOWHERE, Jumps, jump_record, percolation, visits
 from halmd.transport.sites import Sites, nearest_site, sites_of_density, sites_of_structure
 
 A = 3.0
@@ -83,6 +83,8 @@ def test_uncorrelated_walks_have_a_factor_of_one_and_returning_ones_the_known_on
         assert record["correlation_factor"] == pytest.approx(f, rel=0.06)
         # Random jumps go back once in six times as well.
         assert record["back_jump_share"] == pytest.approx(back + (1 - back) / 6, abs=0.03)
+        assert record["successive_jumps_cosine"] == pytest.approx(-back, abs=0.03)
+        assert record["correlation_factor_one_step"] == pytest.approx(f, abs=0.06)
 
 
 def test_rattling_is_no_jump() -> None:
@@ -143,6 +145,44 @@ def test_jumps_to_and_fro_percolate_nowhere() -> None:
     found = visits([ion], sites, INTERVAL_PS)
     assert len(found.jumps.frame) == 7
     assert percolation(found.jumps, 27)["dimensions"] == 0
+
+
+def test_networks_apart_are_told_apart() -> None:
+    # One site with jumps along a, one along b, two that only exchange.
+    origin, target = np.array([0, 1, 2, 3]), np.array([0, 1, 3, 2])
+    image = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]])
+    found = percolation(Jumps(np.zeros(4, int), np.arange(4), origin, target, image), 4)
+    assert found["dimensions"] == 1
+    assert found["along"] == {"a": True, "b": True, "c": False}
+    assert [network["vectors"] for network in found["networks"]] == [[[1, 0, 0]], [[0, 1, 0]]]
+    assert found["sites_reached"] == 4
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        [[1, 0, 0], [2, 1, 0], [-1, 1, 1]],
+        [[1, 0, 0], [0, 1, 0], [0.5, 0.5, np.sqrt(0.5)]],
+    ],
+    ids=["skewed", "face-centred"],
+)
+def test_one_site_in_a_small_cell(unit: list[list[float]]) -> None:
+    # The site's neighbours are its own images, nearer than rounded fractions can tell.
+    cell = A * np.array(unit)
+    sites = Sites(np.array([[0.2, 0.2, 0.2]]), ("site",), cell)
+    ions, made = walk(np.array(unit), AXES, rate_per_ps=0.1, frames=3000, ions=6, rattle_A=0.25)
+    found = visits([ions], sites, INTERVAL_PS)
+    assert made * 0.97 <= len(found.jumps.frame) <= made
+    steps = (np.abs(found.jumps.image).sum(axis=1) == 1).mean()
+    assert steps > 0.97
+    # A core holds what is within 0.4 of the distance to the next site, on every side.
+    rng = np.random.default_rng(5)
+    aside = rng.normal(size=(1, 2000, 3))
+    aside *= 0.39 * A / np.linalg.norm(aside, axis=2)[..., None]
+    place = sites.fractional[0] @ cell
+    still = visits([place + aside], sites, INTERVAL_PS)
+    assert (still.site == 0).all()
+    assert len(still.jumps.frame) == 0
 
 
 def test_two_ions_on_one_site_are_told() -> None:

@@ -63,7 +63,10 @@ def _draw_projection(axes: Axes, found: Density, axis: int) -> Any:
     angle = np.arccos(u @ v / np.linalg.norm(u) / np.linalg.norm(v))
     height = np.linalg.norm(v) * np.array([np.cos(angle), np.sin(angle)])
     n_u, n_v = found.per_A3.shape[first], found.per_A3.shape[second]
-    s, t = np.meshgrid(np.arange(n_u + 1) / n_u, np.arange(n_v + 1) / n_v, indexing="ij")
+    # Voxels are centred on the points of the grid.
+    s, t = np.meshgrid(
+        (np.arange(n_u + 1) - 0.5) / n_u, (np.arange(n_v + 1) - 0.5) / n_v, indexing="ij"
+    )
     x = s * np.linalg.norm(u) + t * height[0]
     y = t * height[1]
     # What a column holds, over the area that it shows in this plane.
@@ -107,8 +110,8 @@ def _jump_title(record: dict[str, Any]) -> str:
         )
     if record["back_jump_share"] is not None:
         title += f"; {100 * record['back_jump_share']:.0f} % go back"
-    along = [name for name, there in record["percolation"]["along"].items() if there]
-    where = f" ({', '.join(along)})" if along else ""
+    found = ", ".join(f"[{' '.join(map(str, v))}]" for v in record["percolation"]["vectors"])
+    where = f", {found} of the cell" if found else ""
     return title + f"\npaths percolate in {record['percolation']['dimensions']} dimensions{where}"
 
 

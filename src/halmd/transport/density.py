@@ -16,11 +16,15 @@ Floats = NDArray[np.float64]
 
 SPACING_A = 0.2
 _MOST_VOXELS = 50_000_000
+_SAME_A = 1.0
 
 
 @dataclass(frozen=True)
 class Density:
-    """Ions per Å³ on a grid along the cell vectors; voxel (i, j, k) begins at (i, j, k) / shape."""
+    """Ions per Å³ on a grid along the cell vectors.
+
+    Voxel (i, j, k) is centred at (i, j, k) / shape, where viewers of volumetric files put it.
+    """
 
     per_A3: Floats
     """Shape (n_a, n_b, n_c)."""
@@ -58,9 +62,7 @@ def density(
     for ions in groups:
         n_frames = ions.shape[1]
         for ion in ions:
-            voxel = np.floor((ion @ inverse) % 1.0 * shape).astype(np.int64)
-            # A remainder just below zero is rounded to one.
-            np.minimum(voxel, shape - 1, out=voxel)
+            voxel = np.floor(ion @ inverse * shape + 0.5).astype(np.int64) % shape
             flat = np.ravel_multi_index((voxel[:, 0], voxel[:, 1], voxel[:, 2]), tuple(shape))
             counts += np.bincount(flat, minlength=len(counts))
     voxel_A3 = abs(np.linalg.det(part)) / shape.prod()
@@ -84,15 +86,31 @@ def framework_atoms(motion: Motion) -> Atoms:
 
 
 def folded(atoms: Atoms, divisions: tuple[int, int, int]) -> Atoms:
-    """The atoms of the first part of a cell that repeats so many times along each vector."""
+    """The atoms of a cell that repeats so many times along each vector, averaged over its parts.
+
+    Atoms of one element that lie within `_SAME_A` of each other in the part are one, so that those
+    on its faces are neither lost nor doubled.
+    """
+    cell_A = atoms.cell[:] / np.array(divisions)[:, None]
+    symbols = np.array(atoms.get_chemical_symbols())
     places = atoms.get_scaled_positions() * np.array(divisions)
-    first = (places < 1).all(axis=1)
+    kept_symbols: list[str] = []
+    kept: list[Floats] = []
+    left = np.ones(len(atoms), dtype=bool)
+    for number, place in enumerate(places):
+        if not left[number]:
+            continue
+        difference = places - place
+        difference -= np.round(difference)
+        near = np.linalg.norm(difference @ cell_A, axis=1) < _SAME_A
+        same = left & near & (symbols == symbols[number])
+        left &= ~same
+        kept_symbols.append(str(symbols[number]))
+        kept.append(place + difference[same].mean(axis=0))
     part = Atoms(
-        np.array(atoms.get_chemical_symbols())[first].tolist(),
-        scaled_positions=places[first],
-        cell=atoms.cell[:] / np.array(divisions)[:, None],
-        pbc=True,
+        kept_symbols, scaled_positions=np.array(kept).reshape(-1, 3), cell=cell_A, pbc=True
     )
+    part.wrap()
     return part
 
 
@@ -100,8 +118,11 @@ def write_density(found: Density, atoms: Atoms, path: Path) -> None:
     """Write a density with the framework's atoms, whole or not at all.
 
     `.cube` is Gaussian's format (ions per Bohr³, as ASE writes it); any other name is VASP's CHGCAR
-    (density times volume), which VESTA opens as CHGCAR* or *.vasp.
+    (density times volume), which VESTA opens as CHGCAR* or *.vasp. Raises HalmdError for a CHGCAR
+    without atoms, which that format cannot hold.
     """
+    if path.suffix != ".cube" and not len(atoms):
+        raise HalmdError(f"{path}: a CHGCAR needs atoms and there is no framework; write a .cube")
     with whole_file(path) as temporary:
         if path.suffix == ".cube":
             from ase.io.cube import write_cube

@@ -7,6 +7,7 @@ a fifth of the way more. A visit that is shorter than `SHORTEST_VISIT_PS` and en
 a recrossing of the same barrier, and no jump either.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import scipy.stats
+from ase.geometry import minkowski_reduce
 from numpy.typing import NDArray
 
 from halmd.transport.diffusion import LEVELS
@@ -58,16 +60,17 @@ class Visits:
 def visits(groups: Iterable[Floats], sites: Sites, interval_ps: float) -> Visits:
     """Follow ions given in groups (n_ions, n_frames, 3) of continuous positions in Å."""
     lookup = _Lookup(sites)
+    inverse = np.linalg.inv(sites.cell_A)
     shortest = max(1, round(SHORTEST_VISIT_PS / interval_ps))
     rows: list[NDArray[np.int32]] = []
     parts: list[Integers] = []
     for group in groups:
         for ion in group:
-            fractional = ion @ np.linalg.inv(sites.cell_A)
-            inside, site = lookup.core(fractional)
+            inside, site, away_A = lookup.core(ion)
             frames, found = np.flatnonzero(inside), site[inside]
             # Which copy of the site: its cell counts how far the ion has gone.
-            cell = np.round(fractional[frames] - sites.fractional[found]).astype(np.int64)
+            centres = (ion[frames] - away_A[frames]) @ inverse
+            cell = np.round(centres - sites.fractional[found]).astype(np.int64)
             starts = _stays(found, cell)
             starts = _without_recrossings(frames, found, cell, starts, shortest)
             row = np.full(len(ion), NOWHERE, dtype=np.int32)
@@ -97,27 +100,45 @@ def visits(groups: Iterable[Floats], sites: Sites, interval_ps: float) -> Visits
 class _Lookup:
     """Nearest site of every voxel of a grid, made once: far quicker than a search for each point.
 
-    Near the border between two sites it may be wrong by a voxel, far outside any core.
+    Near the border between two sites it may be wrong by a voxel: such a point is in no core, or at
+    the very rim of one where sites are less than 2 Å apart, and then counts as in none.
     """
 
     def __init__(self, sites: Sites) -> None:
-        self._sites = sites
-        lengths = np.linalg.norm(sites.cell_A, axis=1)
+        # In the most compact cell of the lattice few images of a site can be the nearest.
+        cell_A = np.asarray(minkowski_reduce(sites.cell_A)[0])
+        self._inverse = np.linalg.inv(cell_A)
+        places = (sites.fractional @ sites.cell_A @ self._inverse) % 1.0
+        self._sites = Sites(places, sites.kinds, cell_A)
+        lengths = np.linalg.norm(cell_A, axis=1)
         self._shape = np.maximum(1, np.ceil(lengths / _LOOKUP_A)).astype(int)
         axes = [(np.arange(n) + 0.5) / n for n in self._shape]
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-        self._nearest = nearest_site(sites, points)
-        self._radius = CORE * sites.nearest_other_A()
+        self._nearest = nearest_site(self._sites, points)
+        self._radius = CORE * self._sites.nearest_other_A()
+        # Rounding finds the nearest image up to half the distance between opposite faces.
+        heights = 1 / np.linalg.norm(self._inverse, axis=0)
+        near = 2 * self._radius.max() <= heights.min()
+        every = [(0, 0, 0)] if near else list(itertools.product((-1, 0, 1), repeat=3))
+        self._shifts_A = np.array(every) @ cell_A
 
-    def core(self, fractional: Floats) -> tuple[NDArray[np.bool_], Integers]:
-        """Whether each point (n, 3) is in a core, and its nearest site."""
+    def core(self, ion_A: Floats) -> tuple[NDArray[np.bool_], Integers, Floats]:
+        """Whether each point (n, 3) is in a core, its nearest site, and where it is from there."""
+        fractional = ion_A @ self._inverse
         voxel = np.minimum((fractional % 1.0 * self._shape).astype(np.int64), self._shape - 1)
         flat = np.ravel_multi_index((voxel[:, 0], voxel[:, 1], voxel[:, 2]), tuple(self._shape))
         site = self._nearest[flat]
         difference = fractional - self._sites.fractional[site]
         difference -= np.round(difference)
-        distance = np.linalg.norm(difference @ self._sites.cell_A, axis=1)
-        return distance < self._radius[site], site
+        rounded_A = difference @ self._sites.cell_A
+        away_A = rounded_A + self._shifts_A[0]
+        squares = np.einsum("fi,fi->f", away_A, away_A)
+        for shift_A in self._shifts_A[1:]:
+            other_A = rounded_A + shift_A
+            shorter = np.einsum("fi,fi->f", other_A, other_A) < squares
+            away_A[shorter] = other_A[shorter]
+            squares[shorter] = np.einsum("fi,fi->f", other_A[shorter], other_A[shorter])
+        return squares < self._radius[site] ** 2, site, away_A
 
 
 def _stays(site: Integers, cell: Integers) -> Integers:
@@ -155,7 +176,10 @@ def jump_record(
     Rates are per ion and ps, with the interval of a Poisson process, widened where blocks of the
     run scatter more than one. Residence times are the time spent on a kind of site over the jumps
     that end it, which counts stays that the run cuts off rightly. The correlation factor is
-    f = D / (rate <l²> / 6).
+    f = D / (rate <l²> / 6); its interval is that of D alone. `correlation_factor_one_step` is
+    (1 + c) / (1 - c) with the mean cosine c between successive jumps (Compaan and Haven, Trans.
+    Faraday Soc. 52, 786, 1956): it holds where sites are alike and a jump remembers only the one
+    before, so a difference from f tells of longer memory or of sites that are not alike.
     """
     jumps = found.jumps
     n_ions, n_frames = found.site.shape
@@ -178,7 +202,13 @@ def jump_record(
         "percolation": percolation(jumps, len(sites.kinds)),
     }
     if not n_jumps:
-        return record | {"back_jump_share": None, "correlation_factor": None}
+        return record | {
+            "back_jump_share": None,
+            "successive_jumps_cosine": None,
+            "correlation_factor": None,
+            "correlation_factor_one_step": None,
+        }
+    cosine = _successive_cosine(jumps, vectors)
     mean_square = float(squares.mean())
     free = record["jump_rate_per_ps"] * mean_square / 6
     lattice = sites.cell_A / np.linalg.norm(sites.cell_A, axis=1)[:, None]
@@ -189,8 +219,12 @@ def jump_record(
             zip("abc", ((vectors @ lattice.T) ** 2).mean(axis=0).tolist(), strict=True)
         ),
         "back_jump_share": _back_share(jumps),
+        "successive_jumps_cosine": cosine,
         "correlation_factor": D_A2_per_ps[0] / free,
         "correlation_factor_interval95": [D_A2_per_ps[1] / free, D_A2_per_ps[2] / free],
+        "correlation_factor_one_step": (
+            (1 + cosine) / (1 - cosine) if cosine is not None and cosine < 1 else None
+        ),
     }
 
 
@@ -278,6 +312,16 @@ def _back_share(jumps: Jumps) -> float | None:
     return float(back[successive].mean())
 
 
+def _successive_cosine(jumps: Jumps, vectors_A: Floats) -> float | None:
+    """Mean cosine between successive jumps of an ion, longer ones counting more; None without."""
+    successive = np.flatnonzero(jumps.ion[1:] == jumps.ion[:-1])
+    if not len(successive):
+        return None
+    first, second = vectors_A[successive], vectors_A[successive + 1]
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return float((first * second).sum() / lengths.sum())
+
+
 def _histogram(lengths_A: Floats) -> dict[str, Any]:
     edges = np.arange(0, lengths_A.max() + 0.2, 0.1)
     return {"edges_A": edges.tolist(), "n_jumps": np.histogram(lengths_A, edges)[0].tolist()}
@@ -287,8 +331,10 @@ def percolation(jumps: Jumps, n_sites: int) -> dict[str, Any]:
     """Directions in which paths made of observed jumps lead out of the cell and on for ever.
 
     Sites joined by jumps form a periodic graph; the lattice translations around its cycles span
-    what an ion can reach. `vectors` are independent translations in units of the cell vectors,
-    `along` says for each cell vector whether it is in their span.
+    what an ion can reach. Parts of the graph that no jump joins are `networks` of their own; only
+    those that percolate are listed. `vectors` are independent translations in units of the cell
+    vectors, at the top those of the network of most dimensions; `along` says for each cell vector
+    whether it is in the span of a network.
     """
     edges = np.unique(np.column_stack([jumps.origin, jumps.target, jumps.image]), axis=0)
     neighbours: dict[int, list[tuple[int, Integers]]] = {}
@@ -296,12 +342,12 @@ def percolation(jumps: Jumps, n_sites: int) -> dict[str, Any]:
         neighbours.setdefault(origin, []).append((target, np.array(image)))
         neighbours.setdefault(target, []).append((origin, -np.array(image)))
     offset: dict[int, Integers] = {}
-    largest: list[Integers] = []
+    networks: list[tuple[list[Integers], int]] = []
     for root in neighbours:
         if root in offset:
             continue
         offset[root] = np.zeros(3, dtype=np.int64)
-        stack, cycles = [root], []
+        stack, cycles, n_reached = [root], [], 1
         while stack:
             here = stack.pop()
             for there, image in neighbours[here]:
@@ -309,23 +355,35 @@ def percolation(jumps: Jumps, n_sites: int) -> dict[str, Any]:
                 if there not in offset:
                     offset[there] = reached
                     stack.append(there)
+                    n_reached += 1
                 elif (reached != offset[there]).any():
                     cycles.append(reached - offset[there])
         basis = _independent(cycles)
-        if len(basis) > len(largest):
-            largest = basis
-    span = np.array(largest).reshape(-1, 3)
+        if basis:
+            networks.append((basis, n_reached))
+    networks.sort(key=lambda network: (-len(network[0]), -network[1]))
+    largest = networks[0][0] if networks else []
     return {
         "dimensions": len(largest),
         "vectors": [vector.tolist() for vector in largest],
         "along": {
-            name: bool(
-                len(largest) and np.linalg.matrix_rank(np.vstack([span, axis])) == len(largest)
-            )
+            name: any(_in_span(axis, basis) for basis, _ in networks)
             for name, axis in zip("abc", np.eye(3), strict=True)
         },
+        "networks": [
+            {
+                "dimensions": len(basis),
+                "vectors": [vector.tolist() for vector in basis],
+                "n_sites": count,
+            }
+            for basis, count in networks
+        ],
         "sites_reached": len(neighbours),
     }
+
+
+def _in_span(vector: Floats, basis: list[Integers]) -> bool:
+    return bool(np.linalg.matrix_rank(np.vstack([*basis, vector])) == len(basis))
 
 
 def _independent(cycles: list[Integers]) -> list[Integers]:
