@@ -1,6 +1,7 @@
 """Sites and jumps against walks whose jumps are known."""
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -177,12 +178,42 @@ def test_one_site_in_a_small_cell(unit: list[list[float]]) -> None:
     assert steps > 0.97
     # A core holds what is within 0.4 of the distance to the next site, on every side.
     rng = np.random.default_rng(5)
-    aside = rng.normal(size=(1, 2000, 3))
+    aside = rng.normal(size=(2000, 1, 3))
     aside *= 0.39 * A / np.linalg.norm(aside, axis=2)[..., None]
     place = sites.fractional[0] @ cell
-    still = visits([place + aside], sites, INTERVAL_PS)
-    assert (still.site == 0).all()
-    assert len(still.jumps.frame) == 0
+    still = visits([place + aside, place + aside * 1.05], sites, INTERVAL_PS)
+    assert (still.site[:2000] == 0).all()
+    assert (still.site[2000:] == NOWHERE).all()
+    assert still.share_in_cores == 0.5
+
+
+def test_time_at_places_that_are_no_sites_is_told() -> None:
+    sites = lattice_sites(CUBIC)
+    ion = np.tile(sites.fractional[0] @ sites.cell_A, (1, 400, 1))
+    ion[0, 300:] += A / 2  # in the middle of a cube of sites
+    found = visits([ion], sites, INTERVAL_PS)
+    record = jump_record(found, sites, INTERVAL_PS, (0.0, 0.0, 0.0))
+    assert record["share_of_time_followed"] == 1
+    assert record["share_of_time_in_cores"] == pytest.approx(0.75)
+
+
+def test_an_ion_that_is_never_in_a_core() -> None:
+    sites = lattice_sites(CUBIC)
+    ions = np.tile(sites.fractional[:2, None] @ sites.cell_A, (1, 100, 1))
+    ions[0] += A / 2
+    found = visits([ions], sites, INTERVAL_PS)
+    assert (found.site[0] == NOWHERE).all()
+    record = jump_record(found, sites, INTERVAL_PS, (0.0, 0.0, 0.0))
+    assert record["share_of_time_followed"] == pytest.approx(0.5)
+    assert record["n_jumps"] == 0
+    assert json.dumps(record, allow_nan=False)
+
+
+def test_sites_where_no_ion_ever_is_are_refused() -> None:
+    sites = lattice_sites(CUBIC)
+    ion = np.tile(sites.fractional[:1, None] @ sites.cell_A + A / 2, (1, 100, 1))
+    with pytest.raises(HalmdError, match="no ion ever came into the core of a site"):
+        visits([ion], sites, INTERVAL_PS)
 
 
 def test_two_ions_on_one_site_are_told() -> None:

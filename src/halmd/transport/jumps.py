@@ -18,6 +18,7 @@ import scipy.stats
 from ase.geometry import minkowski_reduce
 from numpy.typing import NDArray
 
+from halmd.errors import HalmdError
 from halmd.transport.diffusion import LEVELS
 from halmd.transport.sites import Sites, nearest_site
 
@@ -55,46 +56,50 @@ class Visits:
     site: NDArray[np.int32]
     """Shape (n_ions, n_frames); NOWHERE before an ion enters its first core."""
     jumps: Jumps
+    share_in_cores: float
+    """Of all ions and frames: low where ions are at places that are not among the sites."""
 
 
 def visits(groups: Iterable[Floats], sites: Sites, interval_ps: float) -> Visits:
-    """Follow ions given in groups (n_ions, n_frames, 3) of continuous positions in Å."""
+    """Follow ions given in groups (n_ions, n_frames, 3) of continuous positions in Å.
+
+    Raises HalmdError when no ion is ever at a site.
+    """
     lookup = _Lookup(sites)
     inverse = np.linalg.inv(sites.cell_A)
     shortest = max(1, round(SHORTEST_VISIT_PS / interval_ps))
     rows: list[NDArray[np.int32]] = []
     parts: list[Integers] = []
+    n_inside = 0
     for group in groups:
         for ion in group:
             inside, site, away_A = lookup.core(ion)
             frames, found = np.flatnonzero(inside), site[inside]
+            n_inside += len(frames)
             # Which copy of the site: its cell counts how far the ion has gone.
             centres = (ion[frames] - away_A[frames]) @ inverse
             cell = np.round(centres - sites.fractional[found]).astype(np.int64)
             starts = _stays(found, cell)
             starts = _without_recrossings(frames, found, cell, starts, shortest)
             row = np.full(len(ion), NOWHERE, dtype=np.int32)
-            ends = np.append(frames[starts][1:], len(ion))
+            ends = np.append(frames[starts], len(ion))[1:]
             for start, end, place in zip(frames[starts], ends, found[starts], strict=True):
                 row[start:end] = place
             origin, target = starts[:-1], starts[1:]
+            number, moved = np.full(len(target), len(rows)), cell[target] - cell[origin]
             parts.append(
-                np.column_stack(
-                    [
-                        np.full(len(target), len(rows)),
-                        frames[target],
-                        found[origin],
-                        found[target],
-                        cell[target] - cell[origin],
-                    ]
-                )
+                np.column_stack([number, frames[target], found[origin], found[target], moved])
             )
             rows.append(row)
-    every = np.concatenate(parts) if parts else np.zeros((0, 7), dtype=np.int64)
-    return Visits(
-        np.array(rows, dtype=np.int32),
-        Jumps(every[:, 0], every[:, 1], every[:, 2], every[:, 3], every[:, 4:]),
-    )
+    if not n_inside:
+        raise HalmdError(
+            "no ion ever came into the core of a site; give the sites of this trajectory's crystal "
+            "(--sites), or leave them out to have them found"
+        )
+    every = np.concatenate(parts)
+    where = np.array(rows, dtype=np.int32)
+    jumps = Jumps(every[:, 0], every[:, 1], every[:, 2], every[:, 3], every[:, 4:])
+    return Visits(where, jumps, n_inside / max(1, where.size))
 
 
 class _Lookup:
@@ -154,17 +159,14 @@ def _without_recrossings(
 ) -> Integers:
     """Stays without those shorter than `shortest` frames from which an ion goes straight back."""
     kept: list[int] = []
-    for number, start in enumerate(starts):
+    for start in starts:
         kept.append(int(start))
-        last = number == len(starts) - 1
         while len(kept) >= 3:
             before, short, now = kept[-3:]
             back = site[before] == site[now] and (cell[before] == cell[now]).all()
             if not back or frames[now] - frames[short] >= shortest:
                 break
             del kept[-2:]
-        if last:
-            break
     return np.array(kept, dtype=np.int64)
 
 
@@ -195,6 +197,7 @@ def jump_record(
         "n_jumps": n_jumps,
         "length_ps": (n_frames - 1) * interval_ps,
         "share_of_time_followed": float((found.site != NOWHERE).mean()),
+        "share_of_time_in_cores": found.share_in_cores,
         **_rates(jumps, n_frames, followed_ps),
         "kinds": _kinds(found, sites, interval_ps),
         "pairs": _pairs(jumps, sites, squares, followed_ps),
@@ -387,8 +390,7 @@ def _in_span(vector: Floats, basis: list[Integers]) -> bool:
 
 
 def _independent(cycles: list[Integers]) -> list[Integers]:
-    """Shortest linearly independent ones of some translations, signs so that the first is above
-    zero."""
+    """Shortest linearly independent ones of some translations, the first number above zero."""
     unique = {tuple(int(x) for x in cycle) for cycle in cycles}
     unique = {max(cycle, tuple(-x for x in cycle)) for cycle in unique}
     basis: list[Integers] = []

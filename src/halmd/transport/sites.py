@@ -28,7 +28,7 @@ LEAST_OCCUPANCY = 0.01
 _LENGTH, _ANGLE_DEG = 0.05, 3.0
 """How far a trajectory's cell may be strained from a repeated crystal's."""
 
-_FITS_A, _MISPLACED_A = 0.5, 1.0
+_FITS_A, _MISPLACED_A = 0.3, 1.0
 """Root mean square distance of framework atoms from the crystal's: surely, and hardly, the same."""
 
 _AMOUNT = 0.01
