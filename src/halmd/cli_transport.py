@@ -140,11 +140,12 @@ def jumps(
         species=species,
         format=format,
     )
+    others = framework_atoms(motion)
     if sites:
-        places = sites_of_structure(sites, settings.mobile, motion.cell_A)
+        places = sites_of_structure(sites, settings.mobile, motion.cell_A, others)
     else:
         found = density_of(motion.ions(settings.mobile), motion.cell_A)
-        places = sites_of_density(found, framework_atoms(motion))
+        places = sites_of_density(found, others)
     tracer = tracer_of(motion, settings)
     record = jump_record(
         visits(motion.ions(settings.mobile), places, motion.interval_ps),
