@@ -184,7 +184,7 @@ def test_one_site_in_a_small_cell(unit: list[list[float]]) -> None:
     still = visits([place + aside, place + aside * 1.05], sites, INTERVAL_PS)
     assert (still.site[:2000] == 0).all()
     assert (still.site[2000:] == NOWHERE).all()
-    assert still.share_in_cores == 0.5
+    assert still.share_at_no_site == 0
 
 
 def test_time_at_places_that_are_no_sites_is_told() -> None:
@@ -194,7 +194,7 @@ def test_time_at_places_that_are_no_sites_is_told() -> None:
     found = visits([ion], sites, INTERVAL_PS)
     record = jump_record(found, sites, INTERVAL_PS, (0.0, 0.0, 0.0))
     assert record["share_of_time_followed"] == 1
-    assert record["share_of_time_in_cores"] == pytest.approx(0.75)
+    assert record["share_of_time_at_no_site"] == pytest.approx(0.25)
 
 
 def test_an_ion_that_is_never_in_a_core() -> None:

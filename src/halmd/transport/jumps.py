@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from halmd.errors import HalmdError
 from halmd.transport.diffusion import LEVELS
-from halmd.transport.sites import Sites, nearest_site
+from halmd.transport.sites import CLOSEST_A, Sites, nearest_site
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -56,8 +56,8 @@ class Visits:
     site: NDArray[np.int32]
     """Shape (n_ions, n_frames); NOWHERE before an ion enters its first core."""
     jumps: Jumps
-    share_in_cores: float
-    """Of all ions and frames: low where ions are at places that are not among the sites."""
+    share_at_no_site: float
+    """Of all ions and frames, those farther than `CLOSEST_A` from every site."""
 
 
 def visits(groups: Iterable[Floats], sites: Sites, interval_ps: float) -> Visits:
@@ -70,12 +70,13 @@ def visits(groups: Iterable[Floats], sites: Sites, interval_ps: float) -> Visits
     shortest = max(1, round(SHORTEST_VISIT_PS / interval_ps))
     rows: list[NDArray[np.int32]] = []
     parts: list[Integers] = []
-    n_inside = 0
+    n_inside = n_nowhere = 0
     for group in groups:
         for ion in group:
             inside, site, away_A = lookup.core(ion)
             frames, found = np.flatnonzero(inside), site[inside]
             n_inside += len(frames)
+            n_nowhere += int((np.einsum("fi,fi->f", away_A, away_A) > CLOSEST_A**2).sum())
             # Which copy of the site: its cell counts how far the ion has gone.
             centres = (ion[frames] - away_A[frames]) @ inverse
             cell = np.round(centres - sites.fractional[found]).astype(np.int64)
@@ -86,10 +87,9 @@ def visits(groups: Iterable[Floats], sites: Sites, interval_ps: float) -> Visits
             for start, end, place in zip(frames[starts], ends, found[starts], strict=True):
                 row[start:end] = place
             origin, target = starts[:-1], starts[1:]
-            number, moved = np.full(len(target), len(rows)), cell[target] - cell[origin]
-            parts.append(
-                np.column_stack([number, frames[target], found[origin], found[target], moved])
-            )
+            ion_number = np.full(len(target), len(rows))
+            moved = cell[target] - cell[origin]
+            parts.append(np.c_[ion_number, frames[target], found[origin], found[target], moved])
             rows.append(row)
     if not n_inside:
         raise HalmdError(
@@ -99,7 +99,7 @@ def visits(groups: Iterable[Floats], sites: Sites, interval_ps: float) -> Visits
     every = np.concatenate(parts)
     where = np.array(rows, dtype=np.int32)
     jumps = Jumps(every[:, 0], every[:, 1], every[:, 2], every[:, 3], every[:, 4:])
-    return Visits(where, jumps, n_inside / max(1, where.size))
+    return Visits(where, jumps, n_nowhere / where.size)
 
 
 class _Lookup:
@@ -123,7 +123,7 @@ class _Lookup:
         self._radius = CORE * self._sites.nearest_other_A()
         # Rounding finds the nearest image up to half the distance between opposite faces.
         heights = 1 / np.linalg.norm(self._inverse, axis=0)
-        near = 2 * self._radius.max() <= heights.min()
+        near = 2 * max(CLOSEST_A, self._radius.max()) <= heights.min()
         every = [(0, 0, 0)] if near else list(itertools.product((-1, 0, 1), repeat=3))
         self._shifts_A = np.array(every) @ cell_A
 
@@ -140,9 +140,9 @@ class _Lookup:
         squares = np.einsum("fi,fi->f", away_A, away_A)
         for shift_A in self._shifts_A[1:]:
             other_A = rounded_A + shift_A
-            shorter = np.einsum("fi,fi->f", other_A, other_A) < squares
-            away_A[shorter] = other_A[shorter]
-            squares[shorter] = np.einsum("fi,fi->f", other_A[shorter], other_A[shorter])
+            others = np.einsum("fi,fi->f", other_A, other_A)
+            shorter = others < squares
+            away_A[shorter], squares[shorter] = other_A[shorter], others[shorter]
         return squares < self._radius[site] ** 2, site, away_A
 
 
@@ -176,12 +176,13 @@ def jump_record(
     """What jumps tell, JSON-able; D is (value, low, high), the ends of its 95 % interval.
 
     Rates are per ion and ps, with the interval of a Poisson process, widened where blocks of the
-    run scatter more than one. Residence times are the time spent on a kind of site over the jumps
-    that end it, which counts stays that the run cuts off rightly. The correlation factor is
-    f = D / (rate <l²> / 6); its interval is that of D alone. `correlation_factor_one_step` is
-    (1 + c) / (1 - c) with the mean cosine c between successive jumps (Compaan and Haven, Trans.
-    Faraday Soc. 52, 786, 1956): it holds where sites are alike and a jump remembers only the one
-    before, so a difference from f tells of longer memory or of sites that are not alike.
+    run scatter more than one; no interval covers the choice of sites. Much time at no site means
+    that ions go to places that are not among the sites. Residence times are the time spent on a
+    kind of site over the jumps that end it, which counts stays that the run cuts off rightly.
+    The correlation factor is f = D / (rate <l²> / 6), its interval that of D alone.
+    `correlation_factor_one_step` is (1 + c) / (1 - c) with the mean cosine c between successive
+    jumps (Compaan and Haven, Trans. Faraday Soc. 52, 786, 1956): it holds where sites are alike and
+    a jump remembers only the one before; a difference from f tells of longer memory or other sites.
     """
     jumps = found.jumps
     n_ions, n_frames = found.site.shape
@@ -197,7 +198,7 @@ def jump_record(
         "n_jumps": n_jumps,
         "length_ps": (n_frames - 1) * interval_ps,
         "share_of_time_followed": float((found.site != NOWHERE).mean()),
-        "share_of_time_in_cores": found.share_in_cores,
+        "share_of_time_at_no_site": found.share_at_no_site,
         **_rates(jumps, n_frames, followed_ps),
         "kinds": _kinds(found, sites, interval_ps),
         "pairs": _pairs(jumps, sites, squares, followed_ps),
@@ -205,12 +206,8 @@ def jump_record(
         "percolation": percolation(jumps, len(sites.kinds)),
     }
     if not n_jumps:
-        return record | {
-            "back_jump_share": None,
-            "successive_jumps_cosine": None,
-            "correlation_factor": None,
-            "correlation_factor_one_step": None,
-        }
+        factors = ("correlation_factor", "correlation_factor_one_step")
+        return record | dict.fromkeys((*factors, "back_jump_share", "successive_jumps_cosine"))
     cosine = _successive_cosine(jumps, vectors)
     mean_square = float(squares.mean())
     free = record["jump_rate_per_ps"] * mean_square / 6
