@@ -232,7 +232,7 @@ def _framework(motion: Motion, window: Window, curves: dict[str, Floats]) -> dic
     for symbol in dict.fromkeys(motion.symbols):
         if symbol == motion.mobile:
             continue
-        found = estimate(slopes(motion.ions(symbol), window), motion.interval_ps)
+        found = estimate(slopes(motion.ions(symbol), window, directions=False), motion.interval_ps)
         grown_A2 = 6 * found.D_A2_per_ps * motion.length_ps
         resolved = found.D_A2_per_ps > _SIGNIFICANT * found.standard_error_A2_per_ps
         result[symbol] = {

@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 MEMORY_BYTES = 800 * 2**20
 """Positions beyond this are kept in a temporary file."""
 
-GROUP_BYTES = 48 * 2**20
-"""Atoms are handed out in groups of about this size."""
+GROUP_BYTES = 4 * 2**20
+"""Atoms are handed out in groups of about this size, small enough for a processor's cache."""
 
 LARGEST_STEP = 0.4
 """Largest part of a cell vector that an atom may move between frames to be unwrapped."""
@@ -159,7 +159,7 @@ def read_motion(
     for block in frames.blocks():
         clock.tick(block.time_ps)
         cells.add(block.cells_A)
-        fractional = np.matmul(block.positions_A, np.linalg.inv(block.cells_A))[:, order]
+        fractional = _fractional(block)[:, order]
         if not start.size:
             start = last = fractional[0]
         steps = np.diff(fractional, axis=0, prepend=last[None])
@@ -255,12 +255,21 @@ def _order_and_frame(
     return np.array(order, dtype=np.int64), held
 
 
+def _fractional(block: Block) -> Floats:
+    """Positions in units of the cell vectors."""
+    if (block.cells_A == block.cells_A[0]).all():
+        result: Floats = block.positions_A @ np.linalg.inv(block.cells_A[0])
+        return result
+    return np.asarray(np.matmul(block.positions_A, np.linalg.inv(block.cells_A)))
+
+
 def _largest_step(steps: Floats, cells_A: Floats) -> tuple[float, float]:
     """Largest component of a fractional step, and the length of that step in Å."""
-    size = np.abs(steps).max(axis=2)
-    frame, atom = np.unravel_index(int(size.argmax()), size.shape)
+    highest, lowest = int(steps.argmax()), int(steps.argmin())
+    place = highest if steps.flat[highest] > -steps.flat[lowest] else lowest
+    frame, atom, _ = np.unravel_index(place, steps.shape)
     length = float(np.linalg.norm(steps[frame, atom] @ cells_A[frame]))
-    return float(size[frame, atom]), length
+    return abs(float(steps.flat[place])), length
 
 
 class _Cells:
