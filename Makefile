@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test setup plots lint format validate teacher potential clean
+.PHONY: run test setup plots lint format validate peers teacher potential clean
 
 run: setup
 	halmd run config.yaml
@@ -20,8 +20,13 @@ plots: setup
 test: lint
 	pytest -n 2 -m "not validation"
 
-validate: setup
-	pytest -n 2 -m validation
+# Coverage of intervals and agreement with other tools, with their tables: half an hour.
+validate: peers
+	pytest -s -m validation
+
+# Other people's analysers, for benchmarks/transport.py and `make validate`.
+peers: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"
 
 lint: setup
 	ruff check .
