@@ -8,7 +8,7 @@ Settings are the quickest and most favourable ones that each tool documents:
 
 kinisi 2.x: `kinisi.parser.Parser` on arrays, which spares it one `ase.Atoms` or `Structure` for
 every frame; `calculate_msd`; `Diffusion.bayesian_regression` with its default sampler. By default
-it takes every lag there is, that is frames² displacements and a dense covariance of frames × frames,
+it takes every lag there is: frames² displacements and a dense covariance of frames × frames,
 which ends at a few thousand frames. It is given 100 lags, the number that its parsers' docstrings
 name as default, evenly spaced in ln t from the start of the diffusive regime to the whole run. (It
 takes the longest lag for the length of the run, so the lags must not end before.) It accepts
