@@ -96,7 +96,8 @@ def test_every_output_is_there(finished: Path) -> None:
         assert read_json(run / "npt.json")["verdict"] == "ok"
         # Checkpoints are never among the declared outputs.
         assert {path.name for path in run.iterdir()} == {
-            "equilibrated.extxyz", "npt.json", "trajectory.h5", "run.json", "transport.json"
+            "equilibrated.extxyz", "npt.json", "trajectory.h5", "run.json", "transport.json",
+            "transport.png",
         }  # fmt: skip
 
 
