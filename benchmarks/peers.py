@@ -31,6 +31,7 @@ halmd is called as its own workflow does it, and finds the start of the diffusiv
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,25 +111,25 @@ def _halmd(
     )
 
 
-def kinisi(
-    positions_A: Floats, cell_A: Floats, symbols: Sequence[str], interval_ps: float, start_ps: float
-) -> Answer:
-    """Andrew McCluskey's Bayesian regression; the error is the spread of its posterior."""
+def kinisi_parser(
+    positions_A: Floats,
+    cell_A: Floats,
+    symbols: Sequence[str],
+    interval_ps: float,
+    lags: Floats,
+) -> Any:
+    """Its displacements, unwrapped and freed of drift; lags in frames. Positions may be wrapped."""
     import scipp as sc
-    from kinisi.diffusion import Diffusion
-    from kinisi.displacement import calculate_msd
     from kinisi.parser import Parser
 
-    frames = len(positions_A)
-    lags = np.unique(np.geomspace(max(1, start_ps / interval_ps), frames - 1, KINISI_LAGS).round())
     mobile = np.array(symbols) == "Li"
-    parser = Parser(
+    return Parser(
         coords=sc.array(
             dims=["time", "particle", "dimension"], values=positions_A @ np.linalg.inv(cell_A)
         ),
         latt=sc.array(
             dims=["time", "row", "column"],
-            values=np.broadcast_to(cell_A, (frames, 3, 3)),
+            values=np.broadcast_to(cell_A, (len(positions_A), 3, 3)),
             unit=sc.units.angstrom,
         ),
         time_step=interval_ps * sc.Unit("ps"),
@@ -137,6 +138,19 @@ def kinisi(
         specie_indices=sc.array(dims=["particle"], values=np.flatnonzero(mobile)),
         drift_indices=sc.array(dims=["particle"], values=np.flatnonzero(~mobile)),
     )
+
+
+def kinisi(
+    positions_A: Floats, cell_A: Floats, symbols: Sequence[str], interval_ps: float, start_ps: float
+) -> Answer:
+    """Andrew McCluskey's Bayesian regression; the error is the spread of its posterior."""
+    import scipp as sc
+    from kinisi.diffusion import Diffusion
+    from kinisi.displacement import calculate_msd
+
+    frames = len(positions_A)
+    lags = np.unique(np.geomspace(max(1, start_ps / interval_ps), frames - 1, KINISI_LAGS).round())
+    parser = kinisi_parser(positions_A, cell_A, symbols, interval_ps, lags)
     fitted = Diffusion(calculate_msd(parser, progress=False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cov_nearest says that it stopped iterating
@@ -166,7 +180,7 @@ def pymatgen(
     from pymatgen.core import Structure
 
     structure = Structure(cell_A, list(symbols), positions_A[0], coords_are_cartesian=True)
-    displacements = np.ascontiguousarray((positions_A[1:] - positions_A[0]).transpose(1, 0, 2))
+    displacements = np.ascontiguousarray((positions_A - positions_A[0]).transpose(1, 0, 2))
     found = DiffusionAnalyzer(
         structure, displacements, "Li", TEMPERATURE_K, time_step=interval_ps * 1000, step_skip=1
     )
@@ -176,10 +190,10 @@ def pymatgen(
     )
 
 
-def pymatgen_structures(
-    positions_A: Floats, cell_A: Floats, symbols: Sequence[str], interval_ps: float, start_ps: float
-) -> Answer:
-    """pymatgen-analysis-diffusion from one `Structure` a frame, which it unwraps itself."""
+def pymatgen_from_structures(
+    positions_A: Floats, cell_A: Floats, symbols: Sequence[str], interval_ps: float
+) -> Any:
+    """Its analyser made from one `Structure` a frame. Positions may be wrapped."""
     from pymatgen.analysis.diffusion.analyzer import DiffusionAnalyzer
     from pymatgen.core import Lattice, Structure
 
@@ -188,9 +202,16 @@ def pymatgen_structures(
         Structure(lattice, species, frame, coords_are_cartesian=True, to_unit_cell=True)
         for frame in positions_A
     ]
-    found = DiffusionAnalyzer.from_structures(
+    return DiffusionAnalyzer.from_structures(
         structures, "Li", TEMPERATURE_K, time_step=interval_ps * 1000, step_skip=1
     )
+
+
+def pymatgen_structures(
+    positions_A: Floats, cell_A: Floats, symbols: Sequence[str], interval_ps: float, start_ps: float
+) -> Answer:
+    """pymatgen-analysis-diffusion from one `Structure` a frame, which it unwraps itself."""
+    found = pymatgen_from_structures(positions_A, cell_A, symbols, interval_ps)
     return Answer.gaussian(
         found.diffusivity * A2_PER_PS_PER_CM2_PER_S,
         found.diffusivity_std_dev * A2_PER_PS_PER_CM2_PER_S,

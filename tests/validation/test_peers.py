@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import walks
+from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
+
+from halmd.errors import HalmdError
+from halmd.transport.motion import motion_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import peers
@@ -194,3 +198,66 @@ def test_told_where_to_start_halmd_scatters_no_more_than_kinisi(
         show(kind, mine, other)
         # Standard deviations of twenty values are known to a sixth.
         assert mine.D.std() < 1.4 * other.D.std(), kind
+
+
+CELLS_A = {
+    "hexagonal": HEXAGONAL_A,
+    "triclinic": np.array([[11.0, 0.0, 0.0], [-4.0, 10.5, 0.0], [3.5, -4.5, 11.5]]),
+    "sheared": np.array([[11.0, 0.0, 0.0], [33.0, 11.0, 0.0], [0.0, 22.0, 12.0]]),
+}
+"""The sheared one spans a lattice that is nearly cubic by vectors far from the shortest."""
+
+
+def moved_by_halmd(wrapped_A: Floats, cell_A: Floats) -> Floats:
+    """Displacements of Li from the first frame and relative to the framework, in Å."""
+    time_ps = walks.FRAME_PS * np.arange(len(wrapped_A))
+    motion = motion_of(wrapped_A, cell_A, SYMBOLS, time_ps, wrapped=True)
+    positions = np.concatenate(list(motion.ions("Li"))).transpose(1, 0, 2)
+    return positions - positions[0]
+
+
+def moved_by_kinisi(wrapped_A: Floats, cell_A: Floats) -> Floats:
+    pytest.importorskip(OTHERS["kinisi"])
+    parsed = peers.kinisi_parser(wrapped_A, cell_A, SYMBOLS, walks.FRAME_PS, np.array([1.0]))
+    moved = np.asarray(parsed.displacements.values)
+    return np.concatenate([np.zeros_like(moved[:1]), moved])
+
+
+def moved_by_pymatgen(wrapped_A: Floats, cell_A: Floats) -> Floats:
+    pytest.importorskip(OTHERS["pymatgen"])
+    found = peers.pymatgen_from_structures(wrapped_A, cell_A, SYMBOLS, walks.FRAME_PS)
+    return found.corrected_displacements[found.indices].transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize("shape", list(CELLS_A))
+def test_unwraps_as_others_do_or_refuses(shape: str) -> None:
+    cell_A = CELLS_A[shape]
+    rng = np.random.default_rng(7)
+    frames = 1200
+    truth_A = crystal(rng, hopping(rng, frames), cell_A)
+    truth_A += walks.brownian(rng, frames, 1, 0.05)  # the whole crystal drifts
+    fractional = truth_A @ np.linalg.inv(cell_A)
+    wrapped_A = (fractional - np.floor(fractional)) @ cell_A
+    moved = truth_A - truth_A[0]
+
+    def relative(weights: Floats) -> Floats:
+        framework = moved[:, IONS:]
+        return moved[:, :IONS] - np.einsum("fai,a->fi", framework, weights / weights.sum())[:, None]
+
+    masses = atomic_masses[[atomic_numbers[symbol] for symbol in FRAMEWORK]]
+    by_mass, by_number = relative(masses), relative(np.ones(len(FRAMEWORK)))
+    wrong = {
+        "kinisi": np.abs(moved_by_kinisi(wrapped_A, cell_A) - by_number).max(),
+        "pymatgen": np.abs(moved_by_pymatgen(wrapped_A, cell_A) - by_number).max(),
+    }
+    print(f"\n{shape} cell, largest error of a displacement in Å: ", end="")
+    print(", ".join(f"{tool} {error:.1e}" for tool, error in wrong.items()), end=", ")
+    if shape == "sheared":
+        # Rounding cannot tell where atoms went here: no answer is better than a wrong one.
+        print("halmd refuses")
+        with pytest.raises(HalmdError, match="too far to unwrap"):
+            moved_by_halmd(wrapped_A, cell_A)
+        return
+    wrong["halmd"] = np.abs(moved_by_halmd(wrapped_A, cell_A) - by_mass).max()
+    print(f"halmd {wrong['halmd']:.1e}")
+    assert max(wrong.values()) < 1e-3
