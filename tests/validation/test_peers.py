@@ -12,7 +12,6 @@ import walks
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
-from halmd.errors import HalmdError
 from halmd.transport.motion import motion_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -230,7 +229,7 @@ def moved_by_pymatgen(wrapped_A: Floats, cell_A: Floats) -> Floats:
 
 
 @pytest.mark.parametrize("shape", list(CELLS_A))
-def test_unwraps_as_others_do_or_refuses(shape: str) -> None:
+def test_unwraps_as_others_do_or_better(shape: str) -> None:
     cell_A = CELLS_A[shape]
     rng = np.random.default_rng(7)
     frames = 1200
@@ -252,12 +251,9 @@ def test_unwraps_as_others_do_or_refuses(shape: str) -> None:
     }
     print(f"\n{shape} cell, largest error of a displacement in Å: ", end="")
     print(", ".join(f"{tool} {error:.1e}" for tool, error in wrong.items()), end=", ")
-    if shape == "sheared":
-        # Rounding cannot tell where atoms went here: no answer is better than a wrong one.
-        print("halmd refuses")
-        with pytest.raises(HalmdError, match="too far to unwrap"):
-            moved_by_halmd(wrapped_A, cell_A)
-        return
     wrong["halmd"] = np.abs(moved_by_halmd(wrapped_A, cell_A) - by_mass).max()
     print(f"halmd {wrong['halmd']:.1e}")
-    assert max(wrong.values()) < 1e-3
+    assert wrong["halmd"] < 1e-3
+    if shape != "sheared":
+        # The others round in the cell as it is given, and lose their atoms in that one.
+        assert max(wrong.values()) < 1e-3

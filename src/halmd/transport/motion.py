@@ -4,8 +4,8 @@ A trajectory is read once, block by block, unwrapped in fractional coordinates, 
 of the framework, and mapped onto the mean cell, so that the breathing of an NPT cell is no motion
 (unwrapping Cartesian positions of a fluctuating cell adds noise that grows with the distance gone:
 Bullerjahn et al., J. Chem. Theory Comput. 2023, 10.1021/acs.jctc.3c00308). Rounding a fractional
-step to the nearest integer is exact in any cell, however skewed, as long as no step exceeds half a
-cell vector; longer ones are refused.
+step to the nearest integer is exact in the most compact cell of a lattice, which may be another
+than the file's, as long as no step exceeds half a cell vector; longer ones are refused.
 
 Everything later asks for one atom at all times, and a file gives all atoms at one time: blocks are
 kept atom by atom, in single precision, and in a temporary file once they exceed `MEMORY_BYTES`.
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from ase.geometry import minkowski_reduce
 from numpy.typing import NDArray
 
 from halmd.errors import HalmdError
@@ -60,7 +61,7 @@ class Motion:
     volume_spread: float
     """Standard deviation of the cell's volume over its mean; zero at fixed cell."""
     largest_step: float
-    """Largest fraction of a cell vector that an atom moved between two frames."""
+    """Largest fraction of a vector of the most compact cell that an atom moved in a frame."""
     start: Floats
     """Fractional positions in the first frame, shape (n_atoms, 3)."""
     _store: "_Store" = field(repr=False)
@@ -155,6 +156,7 @@ def read_motion(
     clock = _Clock(frames.path)
     start = last = np.zeros(0)
     reached: Any = 0.0
+    compact: Floats | None = None
     largest, largest_A = 0.0, 0.0
     for block in frames.blocks():
         clock.tick(block.time_ps)
@@ -164,9 +166,11 @@ def read_motion(
             start = last = fractional[0]
         steps = np.diff(fractional, axis=0, prepend=last[None])
         last = fractional[-1]
+        if compact is None:
+            compact = np.asarray(minkowski_reduce(block.cells_A[0])[1], dtype=np.float64)
         if not frames.continuous:
-            steps -= np.round(steps)
-        here, here_A = _largest_step(steps, block.cells_A)
+            steps = _shortest(steps, compact)
+        here, here_A = _largest_step(steps, block.cells_A, compact)
         largest, largest_A = max(largest, here), max(largest_A, here_A)
         # Mean positions of the framework move as its steps do, wherever its atoms are.
         steps -= np.einsum("fai,a->fi", steps, weights)[:, None]
@@ -263,13 +267,27 @@ def _fractional(block: Block) -> Floats:
     return np.asarray(np.matmul(block.positions_A, np.linalg.inv(block.cells_A)))
 
 
-def _largest_step(steps: Floats, cells_A: Floats) -> tuple[float, float]:
-    """Largest component of a fractional step, and the length of that step in Å."""
-    highest, lowest = int(steps.argmax()), int(steps.argmin())
-    place = highest if steps.flat[highest] > -steps.flat[lowest] else lowest
+def _shortest(steps: Floats, compact: Floats) -> Floats:
+    """Fractional steps to the nearest image.
+
+    `compact` holds the most compact cell vectors of the lattice in units of the cell's: rounding is
+    right in that cell only, and silently wrong in one of long vectors.
+    """
+    if (compact == np.eye(3)).all():
+        return steps - np.round(steps)
+    inside = steps @ np.linalg.inv(compact)
+    result: Floats = (inside - np.round(inside)) @ compact
+    return result
+
+
+def _largest_step(steps: Floats, cells_A: Floats, compact: Floats) -> tuple[float, float]:
+    """Largest component of a step in units of the compact cell vectors, and its length in Å."""
+    inside = steps if (compact == np.eye(3)).all() else steps @ np.linalg.inv(compact)
+    highest, lowest = int(inside.argmax()), int(inside.argmin())
+    place = highest if inside.flat[highest] > -inside.flat[lowest] else lowest
     frame, atom, _ = np.unravel_index(place, steps.shape)
     length = float(np.linalg.norm(steps[frame, atom] @ cells_A[frame]))
-    return abs(float(steps.flat[place])), length
+    return abs(float(inside.flat[place])), length
 
 
 class _Cells:
