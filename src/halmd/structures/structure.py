@@ -279,7 +279,6 @@ def write_orderings(found: OrderingSet, folder: Path) -> None:
             "formula": found.formula,
             "prototype": found.prototype.name,
             "confidence": found.prototype.confidence,
-            "cautions": "; ".join(found.build.cautions),
             "ewald_energy_eV": ordering.ewald_energy_eV,
             "seed": found.seed,
         }
