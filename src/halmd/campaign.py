@@ -114,6 +114,10 @@ def structure_options(campaign: Campaign, material: Material) -> str:
         f"--site-fraction {shlex.quote(f'{label}={_word(fraction)}')}"
         for label, fraction in material.site_fractions.items()
     ]
+    words += [
+        f"--oxidation-state {element}={state}"
+        for element, state in material.oxidation_states.items()
+    ]
     return " ".join(words)
 
 
@@ -137,6 +141,7 @@ def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> Non
             mobile=campaign.diffusion.mobile,
             prototype=material.prototype,
             site_fractions=material.site_fractions,
+            fixed_states=material.oxidation_states,
             structures_folder=structures,
         )
         require_elements(
@@ -155,10 +160,14 @@ def identity(campaign: Campaign) -> dict[str, Any]:
         "potential": campaign.potential,
         "materials": {
             material.folder: {"formula": material.formula, "prototype": material.prototype}
-            | ({"site_fractions": material.site_fractions} if material.site_fractions else {})
+            | _unless_empty(material, "site_fractions", "oxidation_states")
             for material in campaign.materials
         },
     }
+
+
+def _unless_empty(material: Material, *keys: str) -> dict[str, Any]:
+    return {key: getattr(material, key) for key in keys if getattr(material, key)}
 
 
 def check_results(campaign: Campaign) -> None:
@@ -186,9 +195,9 @@ def check_results(campaign: Campaign) -> None:
 
 
 def _shown(entry: dict[str, Any]) -> str:
-    fractions = entry.get("site_fractions", {})
     words = [entry["prototype"] or "prototype chosen by formula"]
-    words += [f"{label} {fraction:g}" for label, fraction in fractions.items()]
+    for key in ("site_fractions", "oxidation_states"):
+        words += [f"{name} {number:g}" for name, number in entry.get(key, {}).items()]
     return f"{entry['formula']} ({', '.join(words)})"
 
 

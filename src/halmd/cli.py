@@ -69,6 +69,9 @@ def structure(
     site_fraction: Annotated[
         list[str] | None, typer.Option(help="Occupancy of a site, as Y2=1.0; may be repeated.")
     ] = None,
+    oxidation_state: Annotated[
+        list[str] | None, typer.Option(help="Where the formula leaves it open, as Fe=3.")
+    ] = None,
     seed: int = 0,
     min_length_A: Annotated[float, typer.Option("--min-length-A")] = _STRUCTURE.min_length_A,
     max_atoms: int = _STRUCTURE.max_atoms,
@@ -96,14 +99,19 @@ def structure(
         ordering_temperature_K=ordering_temperature_K,
         monte_carlo_steps=monte_carlo_steps,
     )
-    check_neutral(formula, mobile)
+    states = {
+        element: round(state)
+        for element, state in _numbers("--oxidation-state", oxidation_state or []).items()
+    }
+    check_neutral(formula, mobile, states)
     found = build_orderings(
         formula,
         settings,
         seed=seed,
         mobile=mobile,
         prototype=prototype,
-        site_fractions=_site_fractions(site_fraction or []),
+        site_fractions=_numbers("--site-fraction", site_fraction or []),
+        fixed_states=states,
     )
     write_orderings(found, output)
     made = summary(found)
@@ -116,18 +124,16 @@ def structure(
         typer.echo(f"  caution: {words}")
 
 
-def _site_fractions(words: list[str]) -> dict[str, float]:
+def _numbers(option: str, words: list[str]) -> dict[str, float]:
     """Read options such as Y2=0.5."""
-    fractions = {}
+    numbers = {}
     for word in words:
-        label, _, number = word.partition("=")
+        name, _, number = word.partition("=")
         try:
-            fractions[label] = float(number)
+            numbers[name] = float(number)
         except ValueError:
-            raise HalmdError(
-                f"--site-fraction {word}: write a label and a number, as Y2=0.5"
-            ) from None
-    return fractions
+            raise HalmdError(f"{option} {word}: write a name and a number, as Y2=0.5") from None
+    return numbers
 
 
 @app.command()

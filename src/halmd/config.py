@@ -189,6 +189,8 @@ class Material(Settings):
     site_fractions: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     """Total occupancy of sites (CIF labels) to begin with: {Y2: 1.0, Y3: 0.0} moves all Y of
     Li3YCl6 to M2."""
+    oxidation_states: dict[Element, Annotated[int, Field(ge=-4, le=7)]] = {}
+    """Oxidation states that the formula leaves open: {Fe: 3, V: 2} for LiFeVCl6."""
     name: Name | None = None
     """Folder name in results/; the formula when left out."""
 

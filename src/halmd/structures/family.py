@@ -26,7 +26,7 @@ _HALOGENS = ("F", "Cl", "Br", "I")
 
 _FARTHEST_METAL_TO_ANION = 0.05
 _FARTHEST_STATE = 1.25
-_FARTHEST_RADIUS_A = 0.32
+_FARTHEST_RADIUS_A = 0.25
 """Beyond these a prototype is not of the family of a formula."""
 
 
@@ -222,6 +222,9 @@ def resolve(
         try:
             made = _placed(formula, states, parent, site_fractions, folder)
         except HalmdError as error:
+            if site_fractions:
+                # Labels belong to one prototype; another would not know them.
+                raise
             tried.append(str(error).split("; ")[0])
             continue
         return made, candidate.why

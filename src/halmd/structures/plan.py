@@ -101,6 +101,7 @@ def plan(
     prototype: str | None = None,
     potential_elements: Collection[str] | None = None,
     site_fractions: Mapping[str, float] | None = None,
+    fixed_states: Mapping[str, int] | None = None,
     structures_folder: Path | None = None,
 ) -> Plan:
     """Decide how a formula will be built: prototype, charges, substitutions, supercell.
@@ -108,7 +109,7 @@ def plan(
     `potential_elements` are those the campaign's potential was trained on. Raises HalmdError for a
     formula that cannot be built, with what would mend it.
     """
-    check_neutral(formula, mobile)
+    check_neutral(formula, mobile, fixed_states)
     if mobile not in parse_formula(formula):
         raise HalmdError(
             f"{formula} holds no {mobile}, whose diffusion would be measured; "
@@ -120,6 +121,7 @@ def plan(
         mobile=mobile,
         prototype=prototype,
         site_fractions=site_fractions,
+        fixed_states=fixed_states,
         structures_folder=structures_folder,
     )
     made, cell = build.substitution, build.supercell

@@ -11,7 +11,6 @@ import numpy as np
 from ase import Atoms
 
 from halmd.composition import (
-    Formula,
     charge,
     check_neutral,
     oxidation_states,
@@ -75,18 +74,21 @@ def decide(
     mobile: str = "Li",
     prototype: str | None = None,
     site_fractions: Mapping[str, float] | None = None,
+    fixed_states: Mapping[str, int] | None = None,
     structures_folder: Path | None = None,
 ) -> Build:
     """Prototype, substitutions and supercell of a formula.
 
     `prototype` is a name or a CIF path, chosen by the formula when left out. `site_fractions` gives
-    sites (CIF labels) another total occupancy, such as {"Y2": 1.0, "Y3": 0.0} for no M3. Raises
-    HalmdError for a formula that is not neutral, has ions the prototype has no place for, or fits
-    in no allowed supercell.
+    sites (CIF labels) another total occupancy, such as {"Y2": 1.0, "Y3": 0.0} for no M3;
+    `fixed_states` settles oxidation states that the formula leaves open. Raises HalmdError for a
+    formula that is not neutral, has ions the prototype has no place for, or fits in no allowed
+    supercell.
     """
     wanted = parse_formula(formula)
-    states = oxidation_states(wanted)
-    _require_nearly_neutral(formula, wanted, states, mobile)
+    states = oxidation_states(wanted, fixed_states)
+    if abs(charge(wanted, states)) > _TOLERATED_CHARGE_E:
+        check_neutral(formula, mobile, fixed_states)
     made, why = resolve(
         formula,
         wanted,
@@ -145,6 +147,7 @@ def build_orderings(
     mobile: str = "Li",
     prototype: str | None = None,
     site_fractions: Mapping[str, float] | None = None,
+    fixed_states: Mapping[str, int] | None = None,
     structures_folder: Path | None = None,
 ) -> OrderingSet:
     """Build the supercell of a material and its orderings: what `decide` decides, filled.
@@ -158,6 +161,7 @@ def build_orderings(
         mobile=mobile,
         prototype=prototype,
         site_fractions=site_fractions,
+        fixed_states=fixed_states,
         structures_folder=structures_folder,
     )
     chosen = build.substitution.prototype
@@ -176,13 +180,6 @@ def build_orderings(
         },
         orderings=tuple(orderings),
     )
-
-
-def _require_nearly_neutral(
-    text: str, formula: Formula, states: Mapping[str, int], mobile: str
-) -> None:
-    if abs(charge(formula, states)) > _TOLERATED_CHARGE_E:
-        check_neutral(text, mobile)
 
 
 def _fill(
