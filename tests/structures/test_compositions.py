@@ -101,7 +101,7 @@ def test_measured_values_are_those_of_the_review() -> None:
     seen = 0
     for row in ROWS:
         for value in row.measured:
-            reference = "" if value.reference.startswith("review ref.") else value.reference
+            reference = "" if value.reference.startswith("review ") else value.reference
             assert (value.temperature_K, value.conductivity_S_per_cm, reference) in review
             seen += 1
     assert seen > 50
