@@ -107,6 +107,13 @@ def test_ambiguous_oxidation_states_are_refused() -> None:
         check_neutral("LiFeVCl6")
 
 
+def test_states_that_are_given_settle_the_others() -> None:
+    assert check_neutral("LiFeVCl6", fixed={"Fe": 3})["V"] == 2
+    assert check_neutral("LiFeVCl6", fixed={"V": 3})["Fe"] == 2
+    with pytest.raises(HalmdError, match=r"charge of -1.*V \+4"):
+        check_neutral("Li2VCl7", fixed={"V": 4})
+
+
 def test_charged_formula_says_by_how_much_and_what_would_do() -> None:
     with pytest.raises(HalmdError, match=r"charge of \+1 per formula unit.*; Li2ZrCl6 would be"):
         check_neutral("Li3ZrCl6")

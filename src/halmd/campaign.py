@@ -1,6 +1,7 @@
 """Where the files of a campaign are, which seeds its runs have, and what each command is told."""
 
 import hashlib
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from halmd.composition import check_neutral, parse_formula
+from halmd.composition import parse_formula
 from halmd.config import Campaign, DynamicsSettings, Material
 from halmd.errors import HalmdError
 from halmd.files import read_json, write_json
 from halmd.potentials.registry import find, require_elements
-from halmd.structures.prototypes import choose_prototype, load_prototype
+from halmd.structures.plan import plan
 
 IDENTITY_FILE = "campaign.json"
 
@@ -104,6 +105,22 @@ def _word(value: Any) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
+def structure_options(campaign: Campaign, material: Material) -> str:
+    """What `halmd structure` is told of a material, beside its formula and the common settings."""
+    words = [f"--mobile {campaign.diffusion.mobile}"]
+    if material.prototype:
+        words.append(f"--prototype {shlex.quote(material.prototype)}")
+    words += [
+        f"--site-fraction {shlex.quote(f'{label}={_word(fraction)}')}"
+        for label, fraction in material.site_fractions.items()
+    ]
+    words += [
+        f"--oxidation-state {element}={state}"
+        for element, state in material.oxidation_states.items()
+    ]
+    return " ".join(words)
+
+
 def with_temperature(settings: DynamicsSettings, temperature_K: float) -> str:
     """Production options of one run."""
     return f"--temperature-K {_word(temperature_K)} {options(settings, PRODUCTION)}"
@@ -113,21 +130,22 @@ def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> Non
     """Find every mistake in materials and potential before anything is written.
 
     Raises HalmdError for a malformed or charged formula, a formula without the mobile element, a
-    composition without a prototype, and elements that the potential was not trained on.
+    composition without a prototype or a supercell, and elements that the potential was not trained
+    on.
     """
     entry = find(campaign.potential)
     for material in campaign.materials:
-        check_neutral(material.formula)
-        formula = parse_formula(material.formula)
-        mobile = campaign.diffusion.mobile
-        if mobile not in formula:
-            raise HalmdError(
-                f"{material.formula} holds no {mobile}, whose diffusion would be measured; "
-                "set diffusion.mobile to one of its elements"
-            )
-        load_prototype(material.prototype or choose_prototype(formula, structures), structures)
+        plan(
+            material.formula,
+            campaign.structure,
+            mobile=campaign.diffusion.mobile,
+            prototype=material.prototype,
+            site_fractions=material.site_fractions,
+            fixed_states=material.oxidation_states,
+            structures_folder=structures,
+        )
         require_elements(
-            frozenset(formula),
+            frozenset(parse_formula(material.formula)),
             entry.elements,
             name=campaign.potential,
             accept=campaign.accept_extrapolation,
@@ -142,9 +160,14 @@ def identity(campaign: Campaign) -> dict[str, Any]:
         "potential": campaign.potential,
         "materials": {
             material.folder: {"formula": material.formula, "prototype": material.prototype}
+            | _unless_empty(material, "site_fractions", "oxidation_states")
             for material in campaign.materials
         },
     }
+
+
+def _unless_empty(material: Material, *keys: str) -> dict[str, Any]:
+    return {key: getattr(material, key) for key in keys if getattr(material, key)}
 
 
 def check_results(campaign: Campaign) -> None:
@@ -172,7 +195,10 @@ def check_results(campaign: Campaign) -> None:
 
 
 def _shown(entry: dict[str, Any]) -> str:
-    return f"{entry['formula']} ({entry['prototype'] or 'prototype chosen by formula'})"
+    words = [entry["prototype"] or "prototype chosen by formula"]
+    for key in ("site_fractions", "oxidation_states"):
+        words += [f"{name} {number:g}" for name, number in entry.get(key, {}).items()]
+    return f"{entry['formula']} ({', '.join(words)})"
 
 
 def claim_results(campaign: Campaign) -> None:

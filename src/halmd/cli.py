@@ -65,10 +65,20 @@ def structure(
     prototype: Annotated[
         str | None, typer.Option(help="Name or CIF; by formula if left out.")
     ] = None,
+    mobile: Annotated[str, typer.Option(help="Element that diffuses.")] = _DIFFUSION.mobile,
+    site_fraction: Annotated[
+        list[str] | None, typer.Option(help="Occupancy of a site, as Y2=1.0; may be repeated.")
+    ] = None,
+    oxidation_state: Annotated[
+        list[str] | None, typer.Option(help="Where the formula leaves it open, as Fe=3.")
+    ] = None,
     seed: int = 0,
     min_length_A: Annotated[float, typer.Option("--min-length-A")] = _STRUCTURE.min_length_A,
     max_atoms: int = _STRUCTURE.max_atoms,
     composition_tolerance: float = _STRUCTURE.composition_tolerance,
+    beyond_tolerance: Annotated[
+        str, typer.Option(help="refuse or nearest.")
+    ] = _STRUCTURE.beyond_tolerance,
     n_orderings: int = _STRUCTURE.n_orderings,
     ordering_temperature_K: Annotated[
         float, typer.Option("--ordering-temperature-K")
@@ -84,18 +94,46 @@ def structure(
         min_length_A=min_length_A,
         max_atoms=max_atoms,
         composition_tolerance=composition_tolerance,
+        beyond_tolerance=beyond_tolerance,
         n_orderings=n_orderings,
         ordering_temperature_K=ordering_temperature_K,
         monte_carlo_steps=monte_carlo_steps,
     )
-    check_neutral(formula)
-    found = build_orderings(formula, settings, seed=seed, prototype=prototype)
+    states = {
+        element: round(state)
+        for element, state in _numbers("--oxidation-state", oxidation_state or []).items()
+    }
+    check_neutral(formula, mobile, states)
+    found = build_orderings(
+        formula,
+        settings,
+        seed=seed,
+        mobile=mobile,
+        prototype=prototype,
+        site_fractions=_numbers("--site-fraction", site_fraction or []),
+        fixed_states=states,
+    )
     write_orderings(found, output)
     made = summary(found)
+    confidence = made["confidence"].upper() if made["confidence"] == "low" else made["confidence"]
     typer.echo(
         f"{formula}: {len(found.orderings)} orderings of {made['achieved_formula']}, "
-        f"{made['atoms']} atoms, from {made['prototype']} (confidence: {made['confidence']})"
+        f"{made['atoms']} atoms, from {made['prototype']} (confidence: {confidence})"
     )
+    for words in made["cautions"]:
+        typer.echo(f"  caution: {words}")
+
+
+def _numbers(option: str, words: list[str]) -> dict[str, float]:
+    """Read options such as Y2=0.5."""
+    numbers = {}
+    for word in words:
+        name, _, number = word.partition("=")
+        try:
+            numbers[name] = float(number)
+        except ValueError:
+            raise HalmdError(f"{option} {word}: write a name and a number, as Y2=0.5") from None
+    return numbers
 
 
 @app.command()
@@ -110,6 +148,21 @@ def prototypes(
 
     settings = settings_of(StructureSettings, min_length_A=min_length_A, max_atoms=max_atoms)
     Console(width=max(120, Console().width)).print(render(prototype_table(settings)))
+
+
+@app.command()
+def compositions(
+    min_length_A: Annotated[float, typer.Option("--min-length-A")] = 9.5,
+    max_atoms: int = _STRUCTURE.max_atoms,
+) -> None:
+    """Build one ordering of every composition of the review and print the table."""
+    from rich.console import Console
+
+    from halmd.structures.table import composition_table, render_compositions
+
+    settings = settings_of(StructureSettings, min_length_A=min_length_A, max_atoms=max_atoms)
+    table = render_compositions(composition_table(settings))
+    Console(width=max(170, Console().width)).print(table)
 
 
 @app.command()

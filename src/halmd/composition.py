@@ -133,22 +133,23 @@ def charge(formula: Formula, states: Mapping[str, int]) -> Fraction:
     return sum((amount * states[element] for element, amount in formula.items()), Fraction(0))
 
 
-def oxidation_states(formula: Formula) -> dict[str, int]:
+def oxidation_states(formula: Formula, fixed: Mapping[str, int] | None = None) -> dict[str, int]:
     """The one set of common oxidation states that makes a formula neutral.
 
-    Where none does, the commonest states are returned, so that the caller can say how large the
-    charge is. Raises HalmdError for an element without a tabulated state, and where several sets
-    are neutral.
+    `fixed` states are taken as they are. Where no set is neutral, the commonest states are
+    returned, so that the caller can say how large the charge is. Raises HalmdError for an element
+    without a tabulated state, and where several sets are neutral.
     """
+    known = {**OXIDATION_STATES, **{e: (state,) for e, state in (fixed or {}).items()}}
     for element in formula:
-        if element not in OXIDATION_STATES:
+        if element not in known:
             raise HalmdError(
                 f"{format_formula(formula)}: no oxidation state is known for {element} in a halide"
             )
     elements = list(formula)
     neutral = [
         dict(zip(elements, states, strict=True))
-        for states in itertools.product(*(OXIDATION_STATES[element] for element in elements))
+        for states in itertools.product(*(known[element] for element in elements))
         if charge(formula, dict(zip(elements, states, strict=True))) == 0
     ]
     if len(neutral) > 1:
@@ -156,20 +157,25 @@ def oxidation_states(formula: Formula) -> dict[str, int]:
             ", ".join(f"{element} {state:+d}" for element, state in states.items())
             for states in neutral
         )
-        raise HalmdError(f"{format_formula(formula)}: several oxidation states fit: {shown}")
+        raise HalmdError(
+            f"{format_formula(formula)}: several oxidation states fit: {shown}; say which in "
+            "oxidation_states:, as {Fe: 3}"
+        )
     if neutral:
         return neutral[0]
-    return {element: OXIDATION_STATES[element][0] for element in elements}
+    return {element: known[element][0] for element in elements}
 
 
-def check_neutral(text: str, mobile: str = "Li") -> dict[str, int]:
-    """Oxidation states of a neutral formula.
+def check_neutral(
+    text: str, mobile: str = "Li", fixed: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Oxidation states of a neutral formula, those `fixed` being taken as they are.
 
     Raises HalmdError for a charged one, saying by how much, and naming the content of `mobile` that
     would be neutral.
     """
     formula = parse_formula(text)
-    states = oxidation_states(formula)
+    states = oxidation_states(formula, fixed)
     excess = charge(formula, states)
     if excess == 0:
         return states

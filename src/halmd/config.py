@@ -55,6 +55,9 @@ class StructureSettings(Settings):
     """Largest supercell that may be built."""
     composition_tolerance: NotNegative = 0.02
     """Largest deviation of an element's amount per formula unit from the formula written."""
+    beyond_tolerance: Literal["refuse", "nearest"] = "refuse"
+    """Where no supercell of up to max_atoms is within the tolerance: refuse, naming the size that
+    would be, or take the nearest and report its deviation."""
     n_orderings: Annotated[int, Field(ge=1, le=100)] = 2
     """How many symmetry-distinct orderings are kept for each material."""
     ordering_temperature_K: Positive = 800.0
@@ -183,6 +186,11 @@ class Material(Settings):
     """Chemical formula, for example Li2.5Y0.5Zr0.5Cl6."""
     prototype: str | None = None
     """Name in structures/prototypes.yaml, or a path to a CIF; chosen by formula when left out."""
+    site_fractions: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    """Total occupancy of sites (CIF labels) to begin with: {Y2: 1.0, Y3: 0.0} moves all Y of
+    Li3YCl6 to M2."""
+    oxidation_states: dict[Element, Annotated[int, Field(ge=-4, le=7)]] = {}
+    """Oxidation states that the formula leaves open: {Fe: 3, V: 2} for LiFeVCl6."""
     name: Name | None = None
     """Folder name in results/; the formula when left out."""
 

@@ -1,6 +1,6 @@
-def prototype_option(wildcards):
-    prototype = material_named(CAMPAIGN, wildcards.material).prototype
-    return f"--prototype {shlex.quote(prototype)}" if prototype else ""
+def material_options(wildcards):
+    """What `halmd structure` is told of one material."""
+    return structure_options(CAMPAIGN, material_named(CAMPAIGN, wildcards.material))
 
 
 def own_cif(wildcards):
@@ -20,7 +20,7 @@ rule structure:
         summary=f"{RESULTS}/{{material}}/orderings/orderings.json",
     params:
         formula=lambda w: material_named(CAMPAIGN, w.material).formula,
-        prototype=prototype_option,
+        material=material_options,
         folder=lambda w: f"{RESULTS}/{w.material}/orderings",
         seed=lambda w: seed_of(CAMPAIGN, "structure", w.material),
         settings=options(CAMPAIGN.structure),
@@ -33,5 +33,5 @@ rule structure:
         mem_mb=2000,
         runtime=30,
     shell:
-        "halmd structure {params.formula:q} --output {params.folder} {params.prototype} "
+        "halmd structure {params.formula:q} --output {params.folder} {params.material} "
         "--seed {params.seed} {params.settings} > {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"

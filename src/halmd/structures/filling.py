@@ -1,14 +1,18 @@
 """How the sites of a supercell may be filled: places, pairs kept apart, whole numbers of atoms."""
 
+import heapq
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from halmd.errors import HalmdError
+from halmd.structures.packing import nearest_contents
 from halmd.structures.prototypes import Prototype
-from halmd.structures.supercell import Supercell
+from halmd.structures.supercell import Supercell, face_distances_A
 
 CLOSEST_CATIONS_A = 1.5
 """No two sites nearer than this are ever both filled, whatever the prototype says."""
@@ -21,8 +25,10 @@ def sites(
     matrix = supercell.matrix
     inverse = np.linalg.inv(matrix)
     n = round(abs(float(np.linalg.det(matrix))))
-    reach = int(np.abs(matrix).sum())
-    grid = np.array(list(itertools.product(range(-reach, reach + 1), repeat=3)))
+    # The cell's corners bound the lattice points inside it.
+    corners = np.array(list(itertools.product((0, 1), repeat=3))) @ matrix
+    axes = [np.arange(corners[:, k].min(), corners[:, k].max() + 1) for k in range(3)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     inside = grid @ inverse
     inside = inside[np.all((inside > -1e-9) & (inside < 1 - 1e-9), axis=1)]
     if len(inside) != n:
@@ -42,22 +48,44 @@ def exclusions(
     """Pairs of cation sites that may not both be filled, shape (n_sites, n_sites)."""
     kinds = dict(zip(prototype.labels, prototype.occupancies, strict=True))
     cation = np.array([all(states[e] > 0 for e in kinds[label]) for label in labels])
-    difference = fractional[:, None] - fractional[None]
-    difference -= np.rint(difference)
-    shortest = np.full(difference.shape[:2], np.inf)
-    for image in itertools.product((-1, 0, 1), repeat=3):
-        lengths = np.linalg.norm((difference + np.array(image)) @ cell, axis=-1)
-        lengths[lengths < 1e-6] = np.inf
-        shortest = np.minimum(shortest, lengths)
-    np.fill_diagonal(shortest, np.inf)
-    excluded: NDArray[np.bool_] = (shortest < CLOSEST_CATIONS_A) & cation[:, None] & cation[None]
     for rule in prototype.keep_apart:
         unknown = set(rule.sites) - set(labels)
         if unknown:
             raise HalmdError(f"{prototype.name}: keep_apart names no site {', '.join(unknown)}")
+    reach_A = max([CLOSEST_CATIONS_A, *(rule.within_A for rule in prototype.keep_apart)])
+    first, second, distance = pairs_within_A(cell, fractional, reach_A)
+    close = (distance < CLOSEST_CATIONS_A) & cation[first] & cation[second]
+    for rule in prototype.keep_apart:
         member = np.isin(labels, rule.sites)
-        excluded |= (shortest < rule.within_A) & member[:, None] & member[None]
+        close |= (distance < rule.within_A) & member[first] & member[second]
+    excluded = np.zeros((len(labels), len(labels)), dtype=bool)
+    excluded[first[close], second[close]] = True
+    # A site and its own image are not a pair: there is nothing to choose.
+    np.fill_diagonal(excluded, False)
     return excluded
+
+
+def pairs_within_A(
+    cell: NDArray[np.float64], fractional: NDArray[np.float64], reach_A: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Pairs of sites (either way round, images too) nearer than `reach_A`, and their distances."""
+    inside = fractional % 1.0
+    margin = reach_A / face_distances_A(cell)
+    points, owners = inside, np.arange(len(inside))
+    for axis in range(3):
+        shifts = np.arange(-math.ceil(margin[axis]), math.ceil(margin[axis]) + 1)
+        copies = points[None] + shifts[:, None, None] * np.eye(3)[axis]
+        owners = np.tile(owners, len(shifts))
+        points = copies.reshape(-1, 3)
+        near = (points[:, axis] > -margin[axis] - 1e-9) & (
+            points[:, axis] < 1 + margin[axis] + 1e-9
+        )
+        points, owners = points[near], owners[near]
+    found = cKDTree(inside @ cell).sparse_distance_matrix(
+        cKDTree(points @ cell), reach_A, output_type="ndarray"
+    )
+    apart = found["v"] > 1e-6
+    return found["i"][apart], owners[found["j"][apart]], found["v"][apart]
 
 
 def without_blocked(
@@ -90,47 +118,62 @@ def roundings(
     occupancies: Mapping[str, Mapping[str, float]],
     sizes: Mapping[str, int],
     counts: Mapping[str, int],
+    *,
+    labels: tuple[str, ...] = (),
+    excluded: NDArray[np.bool_] | None = None,
 ) -> Iterator[dict[str, dict[str, int]]]:
-    """Whole numbers of atoms on each site label, from the nearest to the wanted ones outwards."""
-    per_element = [
-        _element_roundings(element, total, occupancies, sizes) for element, total in counts.items()
-    ]
-    ways: list[tuple[float, tuple[tuple[float, dict[str, int]], ...]]] = []
-    for way in itertools.product(*per_element):
-        filled: dict[str, int] = {}
-        for _, numbers in way:
-            for label, n in numbers.items():
-                filled[label] = filled.get(label, 0) + n
-        if all(n <= sizes[label] for label, n in filled.items()):
-            ways.append((sum(cost for cost, _ in way), way))
-    for _, way in sorted(ways, key=lambda entry: entry[0]):
-        contents: dict[str, dict[str, int]] = {label: {} for label in sizes}
-        for element, (_, numbers) in zip(counts, way, strict=True):
-            for label, n in numbers.items():
-                if n:
-                    contents[label][element] = n
-        yield contents
+    """Whole numbers of atoms on each site label, from the nearest to the wanted ones outwards.
 
-
-def _element_roundings(
-    element: str,
-    total: int,
-    occupancies: Mapping[str, Mapping[str, float]],
-    sizes: Mapping[str, int],
-) -> list[tuple[float, dict[str, int]]]:
-    """Distributions of `total` atoms over the labels that host an element: (cost, numbers).
-
-    The cost is the squared deviation in atoms. The nearest sixteen are kept.
+    With `labels` and `excluded` of the sites, the first is the nearest that a filling with all
+    excluded pairs apart can have; nothing comes where there is none.
     """
-    labels = [label for label, o in occupancies.items() if element in o]
-    wanted = np.array([occupancies[label][element] * sizes[label] for label in labels])
-    ranges = [
-        range(max(0, int(w) - 2), min(sizes[label], int(w) + 3) + 1)
-        for label, w in zip(labels, wanted, strict=True)
+    best = nearest_contents(occupancies, sizes, counts, labels, excluded)
+    if best is None:
+        return
+    wanted = {
+        (element, label): occupancy[element] * sizes[label]
+        for label, occupancy in occupancies.items()
+        for element in counts
+        if element in occupancy
+    }
+    keys = list(wanted)
+    targets = np.array([wanted[key] for key in keys])
+    first = tuple(best[label].get(element, 0) for element, label in keys)
+    moves = [
+        (a, b) for a, b in itertools.permutations(range(len(keys)), 2) if keys[a][0] == keys[b][0]
     ]
-    found = [
-        (float(((np.array(way) - wanted) ** 2).sum()), dict(zip(labels, way, strict=True)))
-        for way in itertools.product(*ranges)
-        if sum(way) == total
-    ]
-    return sorted(found, key=lambda entry: entry[0])[:16]
+    # Best first: an atom at a time is carried from label to label, cheapest outcome next.
+    heap = [(0.0, first)]
+    seen = {first}
+    while heap:
+        _, numbers = heapq.heappop(heap)
+        if _fits(keys, numbers, sizes):
+            yield _contents(keys, numbers, sizes)
+        for a, b in moves:
+            label = keys[b][1]
+            if not numbers[a] or numbers[b] == sizes[label]:
+                continue
+            moved = list(numbers)
+            moved[a] -= 1
+            moved[b] += 1
+            entry = tuple(moved)
+            if entry not in seen:
+                seen.add(entry)
+                heapq.heappush(heap, (float(((np.array(entry) - targets) ** 2).sum()), entry))
+
+
+def _fits(keys: list[tuple[str, str]], numbers: tuple[int, ...], sizes: Mapping[str, int]) -> bool:
+    filled = dict.fromkeys(sizes, 0)
+    for (_, label), n in zip(keys, numbers, strict=True):
+        filled[label] += n
+    return all(n <= sizes[label] for label, n in filled.items())
+
+
+def _contents(
+    keys: list[tuple[str, str]], numbers: tuple[int, ...], sizes: Mapping[str, int]
+) -> dict[str, dict[str, int]]:
+    contents: dict[str, dict[str, int]] = {label: {} for label in sizes}
+    for (element, label), n in zip(keys, numbers, strict=True):
+        if n:
+            contents[label][element] = n
+    return contents

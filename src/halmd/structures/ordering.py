@@ -1,21 +1,52 @@
-"""Which site holds what: Monte Carlo over the orderings of a supercell with partial occupancies.
+"""Which site holds what: distinct orderings of a supercell with partial occupancies, ranked.
 
 Each group of equivalent sites keeps its numbers of atoms (the refined occupancies), and species are
 exchanged within a group. Pairs of sites that may not both be occupied are a hard constraint.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
-import spglib
-from numpy.typing import NDArray
 
-from halmd.errors import HalmdError
+from halmd.structures.chains import Chains
 from halmd.structures.ewald import ewald_matrix
+from halmd.structures.lattice import (
+    VACANCY,
+    Floats,
+    Lattice,
+    Occupation,
+    is_disordered,
+    site_charges,
+    total_energy_eV,
+)
+from halmd.structures.packing import NoFillingError, start
+from halmd.structures.sqs import quasirandom
+from halmd.structures.symmetry import (
+    SiteSymmetry,
+    content_kinds,
+    fingerprint,
+    same_ordering,
+    site_symmetry,
+)
 from halmd.units import BOLTZMANN_EV_PER_K
 
-VACANCY = -1
+__all__ = [
+    "PERMITTIVITY",
+    "VACANCY",
+    "Lattice",
+    "NoFillingError",
+    "Occupation",
+    "Sampling",
+    "distinct_orderings",
+    "inverse_temperatures_per_eV",
+    "is_disordered",
+    "run_chains",
+    "site_charges",
+]
+
+Sampling = Literal["boltzmann", "random", "low_energy"]
+
 PERMITTIVITY = 10.0
 """Relative permittivity that divides the energy of formal charges when orderings are sampled.
 
@@ -24,190 +55,21 @@ temperature freezes in the ground state, which milled and quenched samples show 
 is of the size of the static permittivities of these chlorides.
 """
 
-_MAX_REPAIRS = 5_000
+ANNEAL_FROM_K = 10_000.0
+ANNEAL_TO_K = 20.0
+"""Temperatures between which `low_energy` cools, geometrically."""
 
-Indices = NDArray[np.int64]
-Occupation = NDArray[np.int64]
-"""Index of the species on each site, VACANCY for an empty one, shape (n_sites,)."""
+_SNAPSHOTS = 10
+"""States kept of each chain that cools: below its best one lie few others, close above it many."""
 
+_LARGEST_BATCH = 64
+_SAME_ENERGY = 1e-3
+"""Largest difference of an invariant per site between orderings that symmetry could make equal.
 
-@dataclass(frozen=True)
-class Lattice:
-    """The sites of a supercell and the rules of filling them."""
+Refined positions obey the symmetry to a few thousandths of an angstrom only.
+"""
 
-    cell_A: NDArray[np.float64]
-    fractional: NDArray[np.float64]
-    groups: tuple[str, ...]
-    """Group (CIF label) of each site."""
-    species: tuple[str, ...]
-    charges_e: NDArray[np.float64]
-    """Charge of each species, shape (n_species,)."""
-    contents: Mapping[str, Mapping[str, int]]
-    """Group to species to number of atoms; the rest of a group is empty."""
-    excluded: NDArray[np.bool_]
-    """Pairs of sites that may not both be occupied, shape (n_sites, n_sites), symmetric."""
-
-    def members(self, group: str) -> Indices:
-        """Indices of the sites of a group."""
-        return np.flatnonzero(np.array(self.groups) == group)
-
-
-def start(lattice: Lattice, rng: np.random.Generator) -> Occupation:
-    """A random occupation with the right numbers that honours the exclusions.
-
-    Random filling, then exchanges that never raise the number of excluded pairs. Raises HalmdError
-    when none is found.
-    """
-    occupation = np.full(len(lattice.groups), VACANCY)
-    for group, content in lattice.contents.items():
-        sites = rng.permutation(lattice.members(group))
-        numbers = np.repeat(
-            [lattice.species.index(element) for element in content], list(content.values())
-        )
-        occupation[sites[: len(numbers)]] = numbers
-    full = occupation != VACANCY
-    blocked = lattice.excluded @ full.astype(np.int64)
-    for _ in range(_MAX_REPAIRS):
-        clashing = np.flatnonzero(full & (blocked > 0))
-        if not len(clashing):
-            return occupation
-        i = int(rng.choice(clashing))
-        empty = lattice.members(lattice.groups[i])
-        empty = empty[~full[empty]]
-        if not len(empty):
-            continue
-        costs = blocked[empty] - lattice.excluded[i, empty]
-        # The least crowded place; now and then any, so that the search leaves dead ends.
-        j = int(empty[costs == costs.min()][rng.integers(np.sum(costs == costs.min()))])
-        if costs.min() > blocked[i] or rng.random() < 0.05:
-            j = int(rng.choice(empty))
-        occupation[j], occupation[i] = occupation[i], VACANCY
-        full[i], full[j] = False, True
-        blocked += lattice.excluded[j].astype(np.int64) - lattice.excluded[i].astype(np.int64)
-    raise HalmdError("no filling of the sites keeps excluded pairs apart")
-
-
-@dataclass
-class Walk:
-    """Monte Carlo state: occupation, charges, potentials and energy, updated together."""
-
-    lattice: Lattice
-    matrix_eV: NDArray[np.float64]
-    """Ewald matrix of the sites."""
-    occupation: Occupation
-    charges_e: NDArray[np.float64]
-    potential_V: NDArray[np.float64]
-    energy_eV: float
-    blocked: Indices
-
-    @classmethod
-    def of(cls, lattice: Lattice, matrix_eV: NDArray[np.float64], occupation: Occupation) -> "Walk":
-        """Begin at an occupation."""
-        charges = site_charges(lattice, occupation)
-        potential = matrix_eV @ charges
-        full = (occupation != VACANCY).astype(np.int64)
-        return cls(
-            lattice,
-            matrix_eV,
-            occupation.copy(),
-            charges,
-            potential,
-            float(charges @ potential / 2),
-            lattice.excluded @ full,
-        )
-
-    def change_eV(self, i: int, j: int) -> float:
-        """Energy of exchanging what stands on sites i and j, from the potentials (O(1))."""
-        d = self.charges_e[j] - self.charges_e[i]
-        a = self.matrix_eV
-        return float(
-            d * (self.potential_V[i] - self.potential_V[j])
-            + d * d * (a[i, i] + a[j, j] - 2 * a[i, j]) / 2
-        )
-
-    def allowed(self, i: int, j: int) -> bool:
-        """Whether exchanging i and j puts no atom beside an excluded one."""
-        first, second = self.occupation[i] == VACANCY, self.occupation[j] == VACANCY
-        if first == second:
-            return True
-        target, source = (i, j) if first else (j, i)
-        return int(self.blocked[target]) - int(self.lattice.excluded[target, source]) == 0
-
-    def exchange(self, i: int, j: int) -> None:
-        """Exchange what stands on sites i and j, and update everything incrementally (O(n))."""
-        self.energy_eV += self.change_eV(i, j)
-        d = self.charges_e[j] - self.charges_e[i]
-        self.potential_V += d * (self.matrix_eV[:, i] - self.matrix_eV[:, j])
-        moved = (self.occupation[j] != VACANCY).astype(int) - (self.occupation[i] != VACANCY)
-        difference = self.lattice.excluded[i].astype(int) - self.lattice.excluded[j].astype(int)
-        self.blocked = self.blocked + moved * difference
-        self.charges_e[[i, j]] = self.charges_e[[j, i]]
-        self.occupation[[i, j]] = self.occupation[[j, i]]
-
-
-def site_charges(lattice: Lattice, occupation: Occupation) -> NDArray[np.float64]:
-    """Charge of every site in e, zero for an empty one."""
-    padded = np.append(lattice.charges_e, 0.0)
-    charges: NDArray[np.float64] = padded[occupation]
-    return charges
-
-
-def sample(
-    lattice: Lattice,
-    matrix_eV: NDArray[np.float64],
-    *,
-    temperature_K: float,
-    steps: int,
-    rng: np.random.Generator,
-) -> tuple[Occupation, float]:
-    """One occupation drawn by Metropolis exchanges within groups, and its Ewald energy in eV.
-
-    The energy is that of formal charges, unscreened; sampling divides it by PERMITTIVITY.
-    """
-    walk = Walk.of(lattice, matrix_eV, start(lattice, rng))
-    mixed = [lattice.members(group) for group in dict.fromkeys(lattice.groups)]
-    mixed = [sites for sites in mixed if len(set(walk.occupation[sites])) > 1]
-    if not mixed:
-        return walk.occupation, walk.energy_eV
-    weights = np.array([len(sites) for sites in mixed], dtype=float)
-    chosen = rng.choice(len(mixed), size=steps, p=weights / weights.sum())
-    beta = 1 / (BOLTZMANN_EV_PER_K * temperature_K * PERMITTIVITY)
-    for group, u in zip(chosen, rng.random(steps), strict=True):
-        i, j = (int(k) for k in rng.choice(mixed[group], 2, replace=False))
-        if walk.occupation[i] == walk.occupation[j] or not walk.allowed(i, j):
-            continue
-        if u < np.exp(-max(0.0, beta * walk.change_eV(i, j))):
-            walk.exchange(i, j)
-    # A fresh sum, so that the energy written down carries no rounding of thousands of updates.
-    charges = site_charges(lattice, walk.occupation)
-    return walk.occupation, float(charges @ matrix_eV @ charges / 2)
-
-
-def permutations(lattice: Lattice, symprec_A: float = 0.01) -> Indices:
-    """Site permutations of the average structure's symmetry, translations included.
-
-    Shape (n_operations, n_sites): operation k takes site i to the place of `result[k, i]`.
-    """
-    kinds = {group: k for k, group in enumerate(dict.fromkeys(lattice.groups))}
-    numbers = [kinds[group] + 1 for group in lattice.groups]
-    symmetry = spglib.get_symmetry((lattice.cell_A, lattice.fractional, numbers), symprec=symprec_A)
-    rows = []
-    for rotation, translation in zip(symmetry["rotations"], symmetry["translations"], strict=True):
-        moved = lattice.fractional @ rotation.T + translation
-        difference = moved[:, None] - lattice.fractional[None]
-        difference -= np.rint(difference)
-        distance = np.linalg.norm(difference @ lattice.cell_A, axis=-1)
-        row = distance.argmin(axis=1)
-        if len(set(row)) == len(row):
-            rows.append(row)
-    return np.array(rows)
-
-
-def canonical(occupation: Occupation, operations: Indices) -> bytes:
-    """The same bytes for all occupations that symmetry makes equal."""
-    images = np.empty((len(operations), len(occupation)), dtype=np.int8)
-    np.put_along_axis(images, operations, occupation[None].astype(np.int8), axis=1)
-    return min(image.tobytes() for image in images)
+Found = tuple[Occupation, float, int]
 
 
 def distinct_orderings(
@@ -218,29 +80,117 @@ def distinct_orderings(
     steps: int,
     seed: int,
     tries_per_ordering: int = 10,
-) -> list[tuple[Occupation, float, int]]:
-    """Up to `wanted` symmetry-distinct occupations: (occupation, Ewald energy in eV, seed).
+    sampling: Sampling = "boltzmann",
+    sqs: Sequence[str] = (),
+) -> list[Found]:
+    """Up to `wanted` symmetry-distinct occupations: (occupation, Ewald energy in eV, chain).
 
-    Each comes from a chain of its own. Ranked by energy. Fewer are returned where fewer were found
-    in `wanted * tries_per_ordering` chains.
+    Ranked by the energy of formal charges in vacuum. `sampling`: "boltzmann" draws each from the
+    Boltzmann distribution at `temperature_K` (energies divided by PERMITTIVITY), one chain of
+    `steps` moves for each; "random" at infinite temperature, where only the exclusions count;
+    "low_energy" cools each chain and keeps the lowest energies met. Species named in `sqs` are
+    arranged special-quasirandomly among their sites and the others sampled around them. Fewer are
+    returned where fewer were found in `wanted * tries_per_ordering` chains. The same seed gives the
+    same result. Raises NoFillingError where no filling keeps the exclusions.
     """
     matrix = ewald_matrix(lattice.cell_A, lattice.fractional)
-    operations = permutations(lattice)
-    found: dict[bytes, tuple[Occupation, float, int]] = {}
-    for attempt in range(wanted * tries_per_ordering):
-        rng = np.random.default_rng([seed, attempt])
-        occupation, energy = sample(
-            lattice, matrix, temperature_K=temperature_K, steps=steps, rng=rng
+    if not is_disordered(lattice):
+        only = start(lattice, np.random.default_rng(seed))
+        return [(only, total_energy_eV(lattice, matrix, only), 0)]
+    alike = site_symmetry(lattice.cell_A, lattice.fractional, content_kinds(lattice))
+    betas = inverse_temperatures_per_eV(sampling, temperature_K, steps)
+    kept: list[Found] = []
+    marks: list[Floats] = []
+    for batch in _batches(wanted, wanted * tries_per_ordering):
+        candidates = run_chains(
+            lattice,
+            matrix,
+            betas_per_eV=betas,
+            seed=seed,
+            chains=batch,
+            snapshots=_SNAPSHOTS if sampling == "low_energy" else 1,
+            sqs=sqs,
         )
-        found.setdefault(canonical(occupation, operations), (occupation, energy, attempt))
-        if len(found) == wanted or not _disordered(lattice):
+        for occupation, chain in candidates:
+            mark = fingerprint(lattice, matrix, occupation)
+            if _is_new(occupation, mark, kept, marks, alike):
+                kept.append((occupation, total_energy_eV(lattice, matrix, occupation), chain))
+                marks.append(mark)
+            if len(kept) == wanted and sampling != "low_energy":
+                break
+        if len(kept) >= wanted:
             break
-    return sorted(found.values(), key=lambda entry: entry[1])
+    return sorted(kept, key=lambda entry: entry[1])[:wanted]
 
 
-def _disordered(lattice: Lattice) -> bool:
-    """Whether any group can be filled in more than one way."""
-    return any(
-        len(content) > 1 or sum(content.values()) not in (0, len(lattice.members(group)))
-        for group, content in lattice.contents.items()
+def run_chains(
+    lattice: Lattice,
+    matrix_eV: Floats,
+    *,
+    betas_per_eV: Floats,
+    seed: int,
+    chains: Sequence[int],
+    snapshots: int = 1,
+    sqs: Sequence[str] = (),
+) -> list[tuple[Occupation, int]]:
+    """Occupations drawn by the chains of the given numbers: (occupation, chain), chain by chain.
+
+    A chain depends on the seed and its number only, not on those that run beside it. One move for
+    each inverse temperature; with `snapshots`, as many states of the second half, the last first.
+    """
+    rngs = [np.random.default_rng([seed, number]) for number in chains]
+    kinds = np.random.default_rng([seed, 2**31])
+    state = Chains.of(lattice, matrix_eV, [start(lattice, rng) for rng in rngs])
+    if sqs:
+        state.run(betas_per_eV, rngs, kinds)
+        arranged = [
+            quasirandom(lattice, occupation, sqs, seed=int(rng.integers(2**31)))
+            for occupation, rng in zip(state.occupations(), rngs, strict=True)
+        ]
+        state = Chains.of(lattice, matrix_eV, arranged, frozen=sqs)
+    half = len(betas_per_eV) // 2 if snapshots > 1 else 0
+    seen = []
+    state.run(betas_per_eV[:half], rngs, kinds)
+    for part in np.array_split(betas_per_eV[half:], snapshots):
+        state.run(part, rngs, kinds)
+        seen.append(state.occupations())
+    return [
+        (occupations[k], number)
+        for k, number in enumerate(chains)
+        for occupations in reversed(seen)
+    ]
+
+
+def inverse_temperatures_per_eV(sampling: Sampling, temperature_K: float, steps: int) -> Floats:
+    """1 / (k T epsilon) of every move, shape (steps,)."""
+    if sampling == "random":
+        return np.zeros(steps)
+    if sampling == "low_energy":
+        temperatures = np.geomspace(ANNEAL_FROM_K, ANNEAL_TO_K, steps)
+    else:
+        temperatures = np.full(steps, temperature_K)
+    betas: Floats = 1 / (BOLTZMANN_EV_PER_K * temperatures * PERMITTIVITY)
+    return betas
+
+
+def _batches(wanted: int, most: int) -> Iterator[range]:
+    """Numbers of the chains to run together: as many as are wanted, then more and more."""
+    first, size = 0, wanted
+    while first < most:
+        last = min(most, first + min(size, _LARGEST_BATCH))
+        yield range(first, last)
+        first, size = last, 2 * size
+
+
+def _is_new(
+    occupation: Occupation,
+    mark: Floats,
+    kept: Sequence[Found],
+    marks: Sequence[Floats],
+    symmetry: SiteSymmetry,
+) -> bool:
+    """Whether no ordering kept so far is this one moved by symmetry."""
+    return not any(
+        np.abs(mark - known).max() < _SAME_ENERGY and same_ordering(occupation, before, symmetry)
+        for (before, _, _), known in zip(kept, marks, strict=True)
     )

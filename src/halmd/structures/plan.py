@@ -4,12 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from halmd.composition import check_neutral, format_formula, parse_formula
+from halmd.composition import check_neutral, parse_formula
 from halmd.config import StructureSettings
 from halmd.errors import HalmdError
-from halmd.structures.prototypes import choose_prototype, load_prototype
-from halmd.structures.structure import _units_per_cell
-from halmd.structures.supercell import find_supercell
+from halmd.structures.structure import decide
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,42 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The plan in lines for people."""
+        group = f" ({self.space_group})" if self.space_group else ""
         states = ", ".join(f"{e} {state:+d}" for e, state in self.oxidation_states.items())
-        return [f"{self.formula}: {self.prototype}, {self.why}", f"  oxidation states: {states}"]
+        made = [
+            f"{self.formula}: from {self.prototype}{group}, {self.why}",
+            f"  oxidation states: {states}",
+        ]
+        if self.substitutions:
+            made.append(f"  substituted: {'; '.join(self.substitutions)}")
+        if abs(self.cell_scale - 1) > 5e-5:
+            made.append(
+                f"  cell: {100 * (self.cell_scale - 1):+.2f} % in length, by the sizes of the ions"
+            )
+        made.append(f"  {self.mobile}: {self._mobile_words()}")
+        matrix = "; ".join(" ".join(str(n) for n in row) for row in self.supercell)
+        made.append(f"  supercell: {self.atoms} atoms, [{matrix}]")
+        exact = "exact" if self.deviation < 5e-7 else f"off by at most {self.deviation:.3g}"
+        made.append(f"  composition: {self.achieved_formula}, {exact} per formula unit")
+        made.append(f"  confidence: {self.confidence.upper() if self._low else self.confidence}")
+        made += [f"    caution: {words}" for words in self.cautions]
+        if self.uncovered is not None:
+            text = "covers every element"
+            if self.uncovered:
+                text = f"was not trained on {', '.join(self.uncovered)}"
+            made.append(f"  potential: {text}")
+        return made
+
+    @property
+    def _low(self) -> bool:
+        return self.confidence == "low"
+
+    def _mobile_words(self) -> str:
+        text = f"{self.counts[self.mobile]} ions on {self.mobile_sites} sites"
+        for n, word in ((self.vacancies, "vacancies"), (self.interstitials, "interstitials")):
+            if n > 0.005:
+                text += f", {n:.4g} {word} against the prototype"
+        return text
 
 
 def plan(
@@ -69,6 +101,7 @@ def plan(
     prototype: str | None = None,
     potential_elements: Collection[str] | None = None,
     site_fractions: Mapping[str, float] | None = None,
+    fixed_states: Mapping[str, int] | None = None,
     structures_folder: Path | None = None,
 ) -> Plan:
     """Decide how a formula will be built: prototype, charges, substitutions, supercell.
@@ -76,44 +109,43 @@ def plan(
     `potential_elements` are those the campaign's potential was trained on. Raises HalmdError for a
     formula that cannot be built, with what would mend it.
     """
-    states = check_neutral(formula, mobile)
-    wanted = parse_formula(formula)
-    if mobile not in wanted:
-        raise HalmdError(f"{formula} holds no {mobile}, whose diffusion would be measured")
-    chosen = load_prototype(
-        prototype or choose_prototype(wanted, structures_folder), structures_folder
-    )
-    cell = find_supercell(
-        chosen.lattice_A,
-        wanted,
-        states,
-        _units_per_cell(wanted, states, chosen),
-        min_length_A=settings.min_length_A,
-        max_atoms=settings.max_atoms,
-        tolerance=settings.composition_tolerance,
+    check_neutral(formula, mobile, fixed_states)
+    if mobile not in parse_formula(formula):
+        raise HalmdError(
+            f"{formula} holds no {mobile}, whose diffusion would be measured; "
+            "set diffusion.mobile to one of its elements"
+        )
+    build = decide(
+        formula,
+        settings,
         mobile=mobile,
+        prototype=prototype,
+        site_fractions=site_fractions,
+        fixed_states=fixed_states,
+        structures_folder=structures_folder,
     )
+    made, cell = build.substitution, build.supercell
+    n_cells = float(cell.formula_units / made.units_per_cell)
+    change = made.mobile_change_per_cell * n_cells
     return Plan(
         formula=formula,
         mobile=mobile,
-        prototype=chosen.name,
-        space_group=str(chosen.details.get("space_group", "")),
-        why="as asked for" if prototype else "chosen because it has this composition",
-        oxidation_states=states,
-        substitutions=(),
-        mobile_sites=0,
-        vacancies=0.0,
-        interstitials=0.0,
+        prototype=made.parent.name,
+        space_group=str(made.parent.details.get("space_group", "")),
+        why=build.why,
+        oxidation_states=build.oxidation_states,
+        substitutions=made.replaced,
+        mobile_sites=round(made.mobile_sites_per_cell * n_cells),
+        vacancies=max(0.0, -change),
+        interstitials=max(0.0, change),
         supercell=tuple((int(a), int(b), int(c)) for a, b, c in cell.matrix),
         counts=dict(cell.counts),
-        achieved_formula=format_formula(
-            {e: n / cell.formula_units for e, n in cell.counts.items()}
-        ),
+        achieved_formula=cell.achieved,
         deviation=cell.deviation,
-        cell_scale=1.0,
-        confidence=chosen.confidence,
-        cautions=(),
+        cell_scale=made.cell_scale,
+        confidence=made.prototype.confidence,
+        cautions=build.cautions,
         uncovered=None
         if potential_elements is None
-        else tuple(e for e in wanted if e not in potential_elements),
+        else tuple(e for e in cell.counts if e not in potential_elements),
     )

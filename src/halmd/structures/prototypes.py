@@ -1,6 +1,8 @@
 """Prototype structures with partial occupancies, and what is known of where they come from."""
 
+import functools
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +14,18 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 from pymatgen.core import Structure
+from pymatgen.core.operations import SymmOp
 
 from halmd.composition import Formula, format_formula, parse_formula, reduced
 from halmd.errors import HalmdError
 
 FOLDER_VARIABLE = "HALMD_STRUCTURES"
+
+AMORPHOUS_WORDS = ("amorphous", "glass", "melt-quench")
+MELT_QUENCH = (
+    "amorphous phases are made by melting and quenching, which this version of halmd cannot do "
+    "yet; only crystals are built"
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,25 @@ class KeepApart:
 
     sites: tuple[str, ...]
     within_A: float
+    at_most: float = 1.0
+    """Largest share of all these sites together that the rule leaves room for."""
+
+
+@dataclass(frozen=True)
+class ExtraSite:
+    """A site that is empty in the prototype and takes ions that its own sites have no room for."""
+
+    label: str
+    """A new label, or that of a site which holds other ions."""
+    metal: bool
+    """Takes metals; the mobile ion otherwise."""
+    fractional: NDArray[np.float64]
+    """All places in the cell, shape (n, 3); none for the label of a site that exists."""
+    at_most: float
+    keep_apart: tuple[KeepApart, ...]
+    """Rules that hold once the site is used."""
+    what: str
+    """In words, for the record."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +74,20 @@ class Prototype:
     """verbatim, derived, recalled, low, or user for a CIF handed in."""
     details: Mapping[str, Any]
     """Source, note, space group and family, as written in prototypes.yaml."""
+    extra_sites: tuple[ExtraSite, ...] = ()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sites in the cell under each label."""
+        return {label: self.labels.count(label) for label in dict.fromkeys(self.labels)}
+
+    @property
+    def by_label(self) -> dict[str, dict[str, float]]:
+        """Occupancy of each label."""
+        return {
+            label: dict(occupancy)
+            for label, occupancy in zip(self.labels, self.occupancies, strict=True)
+        }
 
 
 def structures_folder(folder: Path | None = None) -> Path:
@@ -68,18 +110,37 @@ def structures_folder(folder: Path | None = None) -> Path:
 def catalogue(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """All entries of prototypes.yaml, by name."""
     path = structures_folder(folder) / "prototypes.yaml"
-    try:
-        entries: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise HalmdError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    entries: dict[str, dict[str, Any]] = load_yaml(path)
     return entries
 
 
+def load_yaml(path: Path) -> Any:
+    """Content of a YAML file of this folder, read once; raises HalmdError when it is damaged."""
+    try:
+        return _yaml(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise HalmdError(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise HalmdError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+@functools.lru_cache(maxsize=16)
+def _yaml(path: Path, changed_ns: int) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
 def load_prototype(name: str, folder: Path | None = None) -> Prototype:
-    """Load a prototype by its name, or a CIF by its path; raises HalmdError when it cannot."""
+    """Load a prototype by its name, or a CIF by its path.
+
+    Raises HalmdError when it cannot, and for a glass, which no prototype can be.
+    """
     entries = catalogue(folder)
     if name in entries:
-        return _read(structures_folder(folder) / f"{name}.cif", name, entries[name])
+        path = structures_folder(folder) / f"{name}.cif"
+        files = [file for file in (path, path.parent / "prototypes.yaml") if file.is_file()]
+        return _shipped(path, name, max(file.stat().st_mtime_ns for file in files))
+    if name.lower() in AMORPHOUS_WORDS:
+        raise HalmdError(f"prototype {name!r}: {MELT_QUENCH}")
     path = Path(name).expanduser()
     if path.suffix.lower() == ".cif":
         return _read(path, path.stem, {"confidence": "user", "source": str(path)})
@@ -94,12 +155,16 @@ def load_prototype(name: str, folder: Path | None = None) -> Prototype:
 def choose_prototype(formula: Formula, folder: Path | None = None) -> str:
     """Name of the prototype that has exactly this composition.
 
-    Raises HalmdError where none has, naming those with the same elements or with the same anion.
+    Li2Sc2/3Cl4 and Li3ScCl6 are one composition and two crystals: the way of writing decides.
+    Raises HalmdError where none has it, naming those with the same elements or the same anion.
     """
     wanted = reduced(formula)
     entries = catalogue(folder)
     same = [name for name, entry in entries.items() if _reduced(entry["formula"]) == wanted]
-    chosen = [name for name in same if entries[name].get("default")] or same
+    as_written = [name for name in same if parse_formula(entries[name]["formula"]) == formula]
+    multiples = [name for name in same if _multiple(formula, entries[name]["formula"])]
+    near_enough = as_written or multiples
+    chosen = [name for name in near_enough if entries[name].get("default")] or near_enough
     if chosen:
         return chosen[0]
     elements = set(formula)
@@ -114,8 +179,21 @@ def choose_prototype(formula: Formula, folder: Path | None = None) -> str:
     raise HalmdError(f"{format_formula(formula)}: no prototype has this composition; {hint}")
 
 
+def _multiple(formula: Formula, text: str) -> bool:
+    """Whether a formula is a whole multiple or part of another, whose composition it has."""
+    element, amount = next(iter(parse_formula(text).items()))
+    ratio = formula[element] / amount
+    return 1 in (ratio.numerator, ratio.denominator)
+
+
+@functools.lru_cache(maxsize=1024)
 def _reduced(text: str) -> dict[str, Fraction]:
     return reduced(parse_formula(text))
+
+
+@functools.lru_cache(maxsize=128)
+def _shipped(path: Path, name: str, changed_ns: int) -> Prototype:
+    return _read(path, name, catalogue(path.parent)[name])
 
 
 def _read(path: Path, name: str, entry: Mapping[str, Any]) -> Prototype:
@@ -146,13 +224,46 @@ def _read(path: Path, name: str, entry: Mapping[str, Any]) -> Prototype:
         fractional=np.array(structure.frac_coords) % 1.0,
         labels=tuple(site.label for site in structure),
         occupancies=occupancies,
-        keep_apart=tuple(
-            KeepApart(tuple(rule["sites"]), float(rule["within_A"]))
-            for rule in entry.get("keep_apart", ())
-        ),
+        keep_apart=_rules(entry),
         confidence=entry["confidence"],
-        details={k: v for k, v in entry.items() if k not in ("keep_apart", "confidence")},
+        details={
+            k: v for k, v in entry.items() if k not in ("keep_apart", "confidence", "extra_sites")
+        },
+        extra_sites=tuple(
+            ExtraSite(
+                label=extra["label"],
+                metal=extra["hosts"] == "metal",
+                fractional=_images(path, extra["position"], np.array(structure.lattice.matrix))
+                if "position" in extra
+                else np.empty((0, 3)),
+                at_most=float(extra.get("at_most", 1.0)),
+                keep_apart=_rules(extra),
+                what=extra["what"],
+            )
+            for extra in entry.get("extra_sites", ())
+        ),
     )
+
+
+def _rules(entry: Mapping[str, Any]) -> tuple[KeepApart, ...]:
+    return tuple(
+        KeepApart(tuple(rule["sites"]), float(rule["within_A"]), float(rule.get("at_most", 1.0)))
+        for rule in entry.get("keep_apart", ())
+    )
+
+
+def _images(
+    path: Path, position: list[float], lattice_A: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """All places in the cell that the CIF's symmetry makes of one, shape (n, 3)."""
+    operations = re.findall(r"^\s*'([^']*,[^']*,[^']*)'\s*$", path.read_text("utf-8"), re.MULTILINE)
+    found: list[NDArray[np.float64]] = []
+    for text in operations:
+        image = SymmOp.from_xyz_str(text).operate(position) % 1.0
+        away = [(image - other - np.rint(image - other)) @ lattice_A for other in found]
+        if all(np.linalg.norm(r) > 0.1 for r in away):
+            found.append(image)
+    return np.array(found)
 
 
 def _formula(occupancies: tuple[Mapping[str, float], ...]) -> dict[str, Fraction]:

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,21 @@ import numpy as np
 from ase import Atoms
 
 from halmd.composition import (
-    Formula,
     charge,
     check_neutral,
-    format_formula,
     oxidation_states,
     parse_formula,
 )
 from halmd.config import StructureSettings
 from halmd.errors import HalmdError
 from halmd.files import whole_file, write_json
+from halmd.structures.family import resolve
 from halmd.structures.filling import exclusions, roundings, sites, without_blocked
 from halmd.structures.ordering import VACANCY, Lattice, Occupation, distinct_orderings
-from halmd.structures.prototypes import Prototype, choose_prototype, load_prototype
+from halmd.structures.prototypes import Prototype
+from halmd.structures.substitution import Substitution
 from halmd.structures.supercell import Supercell, find_supercell
 
-MOBILE = "Li"
 _TOLERATED_CHARGE_E = 0.02
 """Refined occupancies are neutral to about a hundredth of a charge per formula unit."""
 
@@ -46,19 +44,99 @@ class Ordering:
 
 
 @dataclass(frozen=True)
+class Build:
+    """All that is decided of a material before its sites are filled."""
+
+    formula: str
+    mobile: str
+    oxidation_states: Mapping[str, int]
+    substitution: Substitution
+    why: str
+    """Why this prototype."""
+    supercell: Supercell
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a reader of any result must know; never empty where the confidence is low."""
+        parent = self.substitution.parent
+        own = (f"{parent.name}: {_sentence(parent.details)}",) if parent.confidence == "low" else ()
+        return own + self.substitution.cautions
+
+
+def _sentence(details: Mapping[str, Any]) -> str:
+    return str(details.get("confidence_detail", "low confidence")).removeprefix("LOW: ")
+
+
+def decide(
+    formula: str,
+    settings: StructureSettings,
+    *,
+    mobile: str = "Li",
+    prototype: str | None = None,
+    site_fractions: Mapping[str, float] | None = None,
+    fixed_states: Mapping[str, int] | None = None,
+    structures_folder: Path | None = None,
+) -> Build:
+    """Prototype, substitutions and supercell of a formula.
+
+    `prototype` is a name or a CIF path, chosen by the formula when left out. `site_fractions` gives
+    sites (CIF labels) another total occupancy, such as {"Y2": 1.0, "Y3": 0.0} for no M3;
+    `fixed_states` settles oxidation states that the formula leaves open. Raises HalmdError for a
+    formula that is not neutral, has ions the prototype has no place for, or fits in no allowed
+    supercell.
+    """
+    wanted = parse_formula(formula)
+    states = oxidation_states(wanted, fixed_states)
+    if abs(charge(wanted, states)) > _TOLERATED_CHARGE_E:
+        check_neutral(formula, mobile, fixed_states)
+    made, why = resolve(
+        formula,
+        wanted,
+        states,
+        prototype=prototype,
+        site_fractions=site_fractions,
+        folder=structures_folder,
+    )
+    supercell = find_supercell(
+        made.prototype.lattice_A,
+        wanted,
+        states,
+        made.units_per_cell,
+        min_length_A=settings.min_length_A,
+        max_atoms=settings.max_atoms,
+        tolerance=settings.composition_tolerance,
+        mobile=mobile,
+        or_nearest=settings.beyond_tolerance == "nearest",
+    )
+    return Build(formula, mobile, states, made, why, supercell)
+
+
+@dataclass(frozen=True)
 class OrderingSet:
     """The orderings of a material, and everything that was decided on the way."""
 
-    formula: str
-    prototype: Prototype
+    build: Build
     settings: StructureSettings
     seed: int
-    supercell: Supercell
-    oxidation_states: Mapping[str, int]
     wanted_occupancies: Mapping[str, Mapping[str, float]]
     """Site label to element to occupancy, as the prototype and the formula ask."""
     achieved_occupancies: Mapping[str, Mapping[str, float]]
     orderings: tuple[Ordering, ...]
+
+    @property
+    def formula(self) -> str:
+        """As asked for."""
+        return self.build.formula
+
+    @property
+    def prototype(self) -> Prototype:
+        """The prototype with the ions of the formula on its sites."""
+        return self.build.substitution.prototype
+
+    @property
+    def supercell(self) -> Supercell:
+        """The supercell and the atoms it holds."""
+        return self.build.supercell
 
 
 def build_orderings(
@@ -66,43 +144,35 @@ def build_orderings(
     settings: StructureSettings,
     *,
     seed: int,
+    mobile: str = "Li",
     prototype: str | None = None,
     site_fractions: Mapping[str, float] | None = None,
+    fixed_states: Mapping[str, int] | None = None,
     structures_folder: Path | None = None,
 ) -> OrderingSet:
-    """Build the supercell of a material and its orderings.
+    """Build the supercell of a material and its orderings: what `decide` decides, filled.
 
-    `prototype` is a name or a CIF path, chosen by the formula when left out. `site_fractions` gives
-    sites (CIF labels) another total occupancy, such as {"Y2": 1.0, "Y3": 0.0} for no M3. The same
-    seed gives the same orderings. Raises HalmdError for a formula that is not neutral, has elements
-    the prototype has no place for, or fits in no allowed supercell.
+    The same seed gives the same orderings. Raises HalmdError as `decide` does, and where no filling
+    keeps face-sharing sites apart.
     """
-    wanted = parse_formula(formula)
-    states = oxidation_states(wanted)
-    _require_nearly_neutral(formula, wanted, states)
-    chosen = load_prototype(
-        prototype or choose_prototype(wanted, structures_folder), structures_folder
+    build = decide(
+        formula,
+        settings,
+        mobile=mobile,
+        prototype=prototype,
+        site_fractions=site_fractions,
+        fixed_states=fixed_states,
+        structures_folder=structures_folder,
     )
-    _require_elements(formula, wanted, chosen)
-    occupancies = _scaled_occupancies(formula, wanted, states, chosen, site_fractions)
-    supercell = find_supercell(
-        chosen.lattice_A,
-        wanted,
-        states,
-        _units_per_cell(wanted, states, chosen),
-        min_length_A=settings.min_length_A,
-        max_atoms=settings.max_atoms,
-        tolerance=settings.composition_tolerance,
-        mobile=MOBILE,
+    chosen = build.substitution.prototype
+    occupancies = chosen.by_label
+    lattice, orderings = _fill(
+        formula, chosen, occupancies, build.oxidation_states, build.supercell, settings, seed
     )
-    lattice, orderings = _fill(formula, chosen, occupancies, states, supercell, settings, seed)
     return OrderingSet(
-        formula=formula,
-        prototype=chosen,
+        build=build,
         settings=settings,
         seed=seed,
-        supercell=supercell,
-        oxidation_states=states,
         wanted_occupancies=occupancies,
         achieved_occupancies={
             group: {e: n / len(lattice.members(group)) for e, n in content.items() if n}
@@ -110,89 +180,6 @@ def build_orderings(
         },
         orderings=tuple(orderings),
     )
-
-
-def _require_nearly_neutral(text: str, formula: Formula, states: Mapping[str, int]) -> None:
-    if abs(charge(formula, states)) > _TOLERATED_CHARGE_E:
-        check_neutral(text, MOBILE)
-
-
-def _require_elements(text: str, formula: Formula, prototype: Prototype) -> None:
-    hosted = {element for occupancy in prototype.occupancies for element in occupancy}
-    strangers = sorted(set(formula) - hosted)
-    absent = sorted(hosted - set(formula))
-    if strangers or absent:
-        what = f"has no site for {', '.join(strangers)}" if strangers else ""
-        what += " and " if strangers and absent else ""
-        what += f"holds {', '.join(absent)}, which the formula does not" if absent else ""
-        raise HalmdError(
-            f"{text}: prototype {prototype.name} {what}; give a prototype: with the same elements"
-        )
-
-
-def _units_per_cell(formula: Formula, states: Mapping[str, int], prototype: Prototype) -> Fraction:
-    """Formula units in the prototype's cell, from its anions, whose sites are full."""
-    anions = sum((amount for e, amount in formula.items() if states[e] < 0), Fraction(0))
-    sites = sum(
-        round(sum(occupancy.values()))
-        for occupancy in prototype.occupancies
-        if all(states[element] < 0 for element in occupancy)
-    )
-    return Fraction(sites) / anions
-
-
-def _scaled_occupancies(
-    text: str,
-    formula: Formula,
-    states: Mapping[str, int],
-    prototype: Prototype,
-    site_fractions: Mapping[str, float] | None,
-) -> dict[str, dict[str, float]]:
-    """Occupancy of each site label by each element, scaled so that the formula comes out.
-
-    Ratios between the sites of one element are kept, but no site is filled more than once.
-    """
-    by_label: dict[str, dict[str, float]] = {}
-    sizes: dict[str, int] = {}
-    for label, occupancy in zip(prototype.labels, prototype.occupancies, strict=True):
-        by_label[label] = dict(occupancy)
-        sizes[label] = sizes.get(label, 0) + 1
-    for label, total in (site_fractions or {}).items():
-        if label not in by_label:
-            known = ", ".join(by_label)
-            raise HalmdError(f"{prototype.name}: no site {label!r}; its sites are {known}")
-        before = sum(by_label[label].values())
-        by_label[label] = {e: x * total / before for e, x in by_label[label].items()}
-    units = float(_units_per_cell(formula, states, prototype))
-    for element, amount in formula.items():
-        # Water-filling: sites that reach one stay there, the rest share what is left.
-        for _ in range(len(by_label) + 1):
-            now = sum(sizes[k] * o.get(element, 0.0) for k, o in by_label.items())
-            wanted = float(amount) * units
-            if abs(now - wanted) < 1e-6 * max(1.0, wanted) or now == 0:
-                break
-            room = {
-                k: 1.0 - sum(o.values()) for k, o in by_label.items() if o.get(element, 0.0) > 0
-            }
-            if wanted > now:
-                open_sites = [k for k, free in room.items() if free > 1e-9]
-                weight = sum(sizes[k] * by_label[k][element] for k in open_sites)
-                if not weight:
-                    break
-                factor = 1 + (wanted - now) / weight
-                for k in open_sites:
-                    grown = by_label[k][element] * factor
-                    by_label[k][element] = min(grown, by_label[k][element] + room[k])
-            else:
-                for k in room:
-                    by_label[k][element] *= wanted / now
-        now = sum(sizes[k] * o.get(element, 0.0) for k, o in by_label.items())
-        if abs(now - float(amount) * units) > 0.02 * units:
-            raise HalmdError(
-                f"{text}: the sites of {element} in {prototype.name} hold {now / units:.3g} per "
-                f"formula unit, not {float(amount):.3g}; choose another prototype:"
-            )
-    return by_label
 
 
 def _fill(
@@ -214,7 +201,8 @@ def _fill(
     sizes = {label: labels.count(label) for label in dict.fromkeys(labels)}
     occupancies = without_blocked(occupancies, sizes, labels, excluded)
     species = tuple(supercell.counts)
-    for contents in itertools.islice(roundings(occupancies, sizes, supercell.counts), _ROUNDINGS):
+    ways = roundings(occupancies, sizes, supercell.counts)
+    for contents in itertools.islice(ways, _ROUNDINGS):
         lattice = Lattice(
             cell,
             fractional,
@@ -302,22 +290,22 @@ def summary(found: OrderingSet) -> dict[str, Any]:
     units = float(found.supercell.formula_units)
     return {
         "formula": found.formula,
+        "mobile": found.build.mobile,
         "prototype": found.prototype.name,
+        "why": found.build.why,
         "confidence": found.prototype.confidence,
+        "cautions": list(found.build.cautions),
         "prototype_details": dict(found.prototype.details),
-        "oxidation_states": dict(found.oxidation_states),
+        "oxidation_states": dict(found.build.oxidation_states),
+        "replaced": list(found.build.substitution.replaced),
+        "cell_scale": found.build.substitution.cell_scale,
         "seed": found.seed,
         "settings": found.settings.model_dump(),
         "supercell_matrix": found.supercell.matrix.tolist(),
         "atoms": len(first),
         "counts": dict(found.supercell.counts),
         "achieved_per_formula_unit": {e: n / units for e, n in found.supercell.counts.items()},
-        "achieved_formula": format_formula(
-            {
-                e: Fraction(n) / found.supercell.formula_units
-                for e, n in found.supercell.counts.items()
-            }
-        ),
+        "achieved_formula": found.supercell.achieved,
         "composition_deviation": found.supercell.deviation,
         "site_occupancies_wanted": {k: dict(o) for k, o in found.wanted_occupancies.items()},
         "site_occupancies_achieved": {k: dict(o) for k, o in found.achieved_occupancies.items()},

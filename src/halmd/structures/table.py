@@ -1,4 +1,4 @@
-"""`halmd prototypes`: every prototype, built, in one table."""
+"""`halmd prototypes` and `halmd compositions`: every one, built, in one table."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ from rich.table import Table
 
 from halmd.config import StructureSettings
 from halmd.errors import HalmdError
+from halmd.structures.known import KnownComposition, known_compositions
 from halmd.structures.prototypes import catalogue
 from halmd.structures.structure import build_orderings, summary
 
@@ -64,6 +65,96 @@ def render(rows: list[dict[str, Any]]) -> Table:
             row["achieved"],
             f"{row['density_g_per_cm3']:.2f}",
             f"{row['shortest_A']:.2f}",
-            row["confidence"],
+            "LOW" if row["confidence"] == "low" else row["confidence"],
+        )
+    return table
+
+
+def composition_table(
+    settings: StructureSettings, folder: Path | None = None
+) -> list[dict[str, Any]]:
+    """One ordering of every composition of the review: a row each.
+
+    A row that cannot be built says why: `later` where that is known, `error` otherwise.
+    """
+    return [composition_row(known, settings, folder) for known in known_compositions(folder)]
+
+
+def composition_row(
+    known: KnownComposition, settings: StructureSettings, folder: Path | None = None
+) -> dict[str, Any]:
+    """One ordering of a composition, and what is known of the material."""
+    row: dict[str, Any] = {
+        "formula": known.formula,
+        "phase": known.phase,
+        "measured": known.measured,
+        "note": known.note,
+    }
+    if known.later:
+        return row | {"later": known.later}
+    one = settings.model_copy(update={"n_orderings": 1})
+    try:
+        built = summary(
+            build_orderings(
+                known.formula,
+                one,
+                seed=0,
+                mobile=known.mobile,
+                prototype=known.prototype,
+                structures_folder=folder,
+            )
+        )
+    except HalmdError as error:
+        return row | {"error": str(error)}
+    return row | {
+        "prototype": built["prototype"],
+        "atoms": built["atoms"],
+        "achieved": built["achieved_formula"],
+        "deviation": built["composition_deviation"],
+        "density_g_per_cm3": built["density_g_per_cm3"],
+        "source_density_g_per_cm3": known.density_g_per_cm3,
+        "shortest_A": built["orderings"][0]["shortest_distance_A"],
+        "confidence": built["confidence"],
+        "cautions": built["cautions"],
+    }
+
+
+def render_compositions(rows: list[dict[str, Any]]) -> Table:
+    """The rows as a table for the terminal; low confidence in capitals, with the reason below."""
+    table = Table(title="Compositions of the review, one ordering each")
+    for heading, justify in (
+        ("composition", "left"),
+        ("phase", "left"),
+        ("prototype", "left"),
+        ("atoms", "right"),
+        ("composition built", "left"),
+        ("g/cm³", "right"),
+        ("confidence", "left"),
+        ("measured S/cm (K)", "right"),
+        ("doi", "left"),
+    ):
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        measured = "\n".join(
+            f"{m.conductivity_S_per_cm:.2e} ({m.temperature_K:g})" for m in row["measured"]
+        )
+        references = "\n".join(m.reference for m in row["measured"])
+        if "prototype" not in row:
+            words = f"later: {row['later']}" if "later" in row else row["error"]
+            table.add_row(row["formula"], row["phase"], words, "", "", "", "", measured, references)
+            continue
+        confidence = row["confidence"]
+        if confidence == "low":
+            confidence = "\n".join(["LOW", *row["cautions"]])
+        table.add_row(
+            row["formula"],
+            row["phase"],
+            row["prototype"],
+            str(row["atoms"]),
+            row["achieved"],
+            f"{row['density_g_per_cm3']:.2f}",
+            confidence,
+            measured,
+            references,
         )
     return table

@@ -1,0 +1,78 @@
+"""What was done to a prototype and what had to be assumed, in words and as a confidence."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from halmd.composition import Formula
+from halmd.structures.radii import mean_radius_A
+
+_METALS_DIFFER_A = 0.13
+"""Mean radii of the metals so far apart change the type of structure among the trivalent
+chlorides (Y 0.90 Å trigonal, Sc 0.745 Å monoclinic)."""
+
+
+def part_of(formula: Formula, states: Mapping[str, int], low: int, high: int) -> Formula:
+    """Elements of a formula whose oxidation states lie between two numbers, both included."""
+    return {e: n for e, n in formula.items() if low <= states[e] <= high}
+
+
+def shares(part: Formula) -> dict[str, Fraction]:
+    """Amounts divided by their sum."""
+    total = sum(part.values(), Fraction(0))
+    return {e: n / total for e, n in part.items()}
+
+
+def replaced_words(
+    formula: Formula, states: Mapping[str, int], parent: Formula, before: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Words on the kinds of site whose species or ratios changed."""
+    words = []
+    for low, high in ((2, 9), (1, 1), (-9, -1)):
+        new = shares(part_of(formula, states, low, high))
+        old = shares(part_of(parent, before, low, high))
+        if new != old and old:
+            text = ", ".join(f"{e} {100 * float(x):.3g} %" for e, x in new.items()) or "nothing"
+            words.append(f"sites of {' and '.join(old)}: {text}")
+    return tuple(words)
+
+
+def caution_words(
+    formula: Formula,
+    states: Mapping[str, int],
+    parent: Formula,
+    before: Mapping[str, int],
+    kinds_of_anion_site: int,
+    extra_sites: list[str],
+) -> tuple[str, ...]:
+    """What had to be assumed to put a formula on the sites of a prototype."""
+    words = list(extra_sites)
+    anions, old = part_of(formula, states, -9, -1), part_of(parent, before, -9, -1)
+    kept = sum(float(x) for e, x in shares(anions).items() if e in old)
+    if kept < 0.5:
+        words.append(f"the prototype holds {', '.join(old)} where this holds {', '.join(anions)}")
+    if len({states[e] for e in anions}) > kinds_of_anion_site:
+        words.append("anions of different charge share sites, which is assumed")
+    mobile, old = part_of(formula, states, 1, 1), part_of(parent, before, 1, 1)
+    if old and mobile and not set(mobile) & set(old):
+        words.append(f"{', '.join(mobile)} put in the place of {', '.join(old)}")
+    metals, old = part_of(formula, states, 2, 9), part_of(parent, before, 2, 9)
+    if metals and old:
+        away = mean_radius_A(metals, states) - mean_radius_A(old, before)
+        if abs(away) > _METALS_DIFFER_A:
+            words.append(
+                f"the metals are {abs(away):.2f} Å {'larger' if away > 0 else 'smaller'} than "
+                f"{' and '.join(old)}, which may change the type of structure"
+            )
+    return tuple(words)
+
+
+def confidence_of(parent: str, same: bool, doubtful: bool) -> str:
+    """Confidence in a prototype with other ions on its sites.
+
+    Nothing substituted is better than derived, and nothing that needed an assumption than low.
+    """
+    if parent in ("user", "low") or (same and not doubtful):
+        return parent
+    if doubtful:
+        return "low"
+    return "derived" if parent == "verbatim" else parent
