@@ -11,14 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
-from halmd.cli_transport import density, diffusion, jumps, settings_of, vanhove
+from halmd.cli_options import load_for, read_structure, settings_of
+from halmd.cli_structure import add, compositions, prototypes, structure
+from halmd.cli_transport import density, diffusion, jumps, vanhove
 from halmd.config import (
     ArrheniusSettings,
     Campaign,
     DiffusionSettings,
     DynamicsSettings,
     PlotSettings,
-    StructureSettings,
 )
 from halmd.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_TIME, HalmdError, OutOfTimeError
 
@@ -30,7 +31,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_STRUCTURE = StructureSettings()
 _DYNAMICS = DynamicsSettings()
 _DIFFUSION = DiffusionSettings()
 _ARRHENIUS = ArrheniusSettings()
@@ -44,125 +44,8 @@ def _common(
     """Options before the command."""
 
 
-def _structure(path: Path) -> Any:
-    """Read an extxyz structure; one line when it is missing or damaged."""
-    import ase.io
-
-    if not path.is_file():
-        raise HalmdError(f"{path}: no such file")
-    try:
-        return ase.io.read(path, format="extxyz")
-    except Exception as error:
-        # ASE's reader raises whatever a damaged file makes it stumble over.
-        problem = " ".join(str(error).split())[:120]
-        raise HalmdError(f"{path}: not a readable extxyz structure ({problem})") from None
-
-
-@app.command()
-def structure(
-    formula: Annotated[str, typer.Argument(help="For example Li3YCl6.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the orderings.")],
-    prototype: Annotated[
-        str | None, typer.Option(help="Name or CIF; by formula if left out.")
-    ] = None,
-    mobile: Annotated[str, typer.Option(help="Element that diffuses.")] = _DIFFUSION.mobile,
-    site_fraction: Annotated[
-        list[str] | None, typer.Option(help="Occupancy of a site, as Y2=1.0; may be repeated.")
-    ] = None,
-    oxidation_state: Annotated[
-        list[str] | None, typer.Option(help="Where the formula leaves it open, as Fe=3.")
-    ] = None,
-    seed: int = 0,
-    min_length_A: Annotated[float, typer.Option("--min-length-A")] = _STRUCTURE.min_length_A,
-    max_atoms: int = _STRUCTURE.max_atoms,
-    composition_tolerance: float = _STRUCTURE.composition_tolerance,
-    beyond_tolerance: Annotated[
-        str, typer.Option(help="refuse or nearest.")
-    ] = _STRUCTURE.beyond_tolerance,
-    n_orderings: int = _STRUCTURE.n_orderings,
-    ordering_temperature_K: Annotated[
-        float, typer.Option("--ordering-temperature-K")
-    ] = _STRUCTURE.ordering_temperature_K,
-    monte_carlo_steps: int = _STRUCTURE.monte_carlo_steps,
-) -> None:
-    """Build supercells and orderings of a material."""
-    from halmd.composition import check_neutral
-    from halmd.structures.structure import build_orderings, summary, write_orderings
-
-    settings = settings_of(
-        StructureSettings,
-        min_length_A=min_length_A,
-        max_atoms=max_atoms,
-        composition_tolerance=composition_tolerance,
-        beyond_tolerance=beyond_tolerance,
-        n_orderings=n_orderings,
-        ordering_temperature_K=ordering_temperature_K,
-        monte_carlo_steps=monte_carlo_steps,
-    )
-    states = {
-        element: round(state)
-        for element, state in _numbers("--oxidation-state", oxidation_state or []).items()
-    }
-    check_neutral(formula, mobile, states)
-    found = build_orderings(
-        formula,
-        settings,
-        seed=seed,
-        mobile=mobile,
-        prototype=prototype,
-        site_fractions=_numbers("--site-fraction", site_fraction or []),
-        fixed_states=states,
-    )
-    write_orderings(found, output)
-    made = summary(found)
-    confidence = made["confidence"].upper() if made["confidence"] == "low" else made["confidence"]
-    typer.echo(
-        f"{formula}: {len(found.orderings)} orderings of {made['achieved_formula']}, "
-        f"{made['atoms']} atoms, from {made['prototype']} (confidence: {confidence})"
-    )
-    for words in made["cautions"]:
-        typer.echo(f"  caution: {words}")
-
-
-def _numbers(option: str, words: list[str]) -> dict[str, float]:
-    """Read options such as Y2=0.5."""
-    numbers = {}
-    for word in words:
-        name, _, number = word.partition("=")
-        try:
-            numbers[name] = float(number)
-        except ValueError:
-            raise HalmdError(f"{option} {word}: write a name and a number, as Y2=0.5") from None
-    return numbers
-
-
-@app.command()
-def prototypes(
-    min_length_A: Annotated[float, typer.Option("--min-length-A")] = 9.5,
-    max_atoms: int = _STRUCTURE.max_atoms,
-) -> None:
-    """Build one ordering of every prototype and print the table."""
-    from rich.console import Console
-
-    from halmd.structures.table import prototype_table, render
-
-    settings = settings_of(StructureSettings, min_length_A=min_length_A, max_atoms=max_atoms)
-    Console(width=max(120, Console().width)).print(render(prototype_table(settings)))
-
-
-@app.command()
-def compositions(
-    min_length_A: Annotated[float, typer.Option("--min-length-A")] = 9.5,
-    max_atoms: int = _STRUCTURE.max_atoms,
-) -> None:
-    """Build one ordering of every composition of the review and print the table."""
-    from rich.console import Console
-
-    from halmd.structures.table import composition_table, render_compositions
-
-    settings = settings_of(StructureSettings, min_length_A=min_length_A, max_atoms=max_atoms)
-    table = render_compositions(composition_table(settings))
-    Console(width=max(170, Console().width)).print(table)
+for making in (structure, add, prototypes, compositions):
+    app.command()(making)
 
 
 @app.command()
@@ -210,8 +93,8 @@ def equilibrate(
         frame_interval_fs=timestep_fs,
         checkpoint_interval_ps=timestep_fs / 1000,
     )
-    atoms = _structure(ordering)
-    loaded = _load_for(atoms, potential, accept_extrapolation)
+    atoms = read_structure(ordering)
+    loaded = load_for(atoms.get_chemical_symbols(), potential, accept_extrapolation)
     from halmd.dynamics.equilibrate import equilibrate as run
     from halmd.dynamics.equilibrate import write_equilibrated
 
@@ -250,8 +133,8 @@ def dynamics(
         checkpoint_interval_ps=checkpoint_interval_ps,
         thermostat_time_ps=thermostat_time_ps,
     )
-    atoms = _structure(start)
-    loaded = _load_for(atoms, potential, accept_extrapolation)
+    atoms = read_structure(start)
+    loaded = load_for(atoms.get_chemical_symbols(), potential, accept_extrapolation)
     from halmd.dynamics.dynamics import run_dynamics
 
     result = run_dynamics(
@@ -270,23 +153,6 @@ def dynamics(
         f"{output}: {result['length_ps']:g} ps, {result['ns_per_day']:.1f} ns/day, "
         f"{result['verdict']}"
     )
-
-
-def _load_for(atoms: Any, potential: Path, accept: bool) -> Any:
-    """Load a prepared potential and require that it knows the atoms."""
-    from halmd.potentials.evaluators import load
-    from halmd.potentials.registry import require_elements
-
-    loaded = load(potential)
-    missing = require_elements(
-        frozenset(atoms.get_chemical_symbols()),
-        loaded.elements,
-        name=loaded.provenance["name"],
-        accept=accept,
-    )
-    if missing:
-        loaded.provenance["extrapolated_elements"] = missing
-    return loaded
 
 
 for analysis in (diffusion, jumps, density, vanhove):

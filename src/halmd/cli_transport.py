@@ -1,14 +1,13 @@
 """Commands that analyse one trajectory, anybody's: diffusion, jumps, density, vanhove."""
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from halmd.config import DiffusionSettings, Settings
+from halmd.cli_options import settings_of
+from halmd.config import DiffusionSettings
 from halmd.errors import HalmdError
-
-SettingsT = TypeVar("SettingsT", bound=Settings)
 
 _DIFFUSION = DiffusionSettings()
 
@@ -29,22 +28,6 @@ Framework = Annotated[
     list[str] | None, typer.Option(help="Element that is held still, once for each; all others.")
 ]
 Figure = Annotated[Path | None, typer.Option(help="Draw the analysis: .png, .svg or .pdf.")]
-
-
-def settings_of(model: type[SettingsT], **values: Any) -> SettingsT:
-    """Settings from options; a bad value names the option."""
-    from pydantic import ValidationError
-
-    try:
-        return model(**values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        option = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
-        message = problem["msg"].removeprefix("Value error, ")
-        # A command runs at one temperature, a campaign at several.
-        option = option.replace("--temperatures-K", "--temperature-K")
-        named = f"{option}: " if problem["loc"] else ""
-        raise HalmdError(f"{named}{message[0].lower()}{message[1:]}") from None
 
 
 def diffusion(

@@ -63,7 +63,17 @@ class StructureSettings(Settings):
     ordering_temperature_K: Positive = 800.0
     """Temperature of the Monte Carlo sampling on the Ewald energy (the synthesis temperature)."""
     monte_carlo_steps: Annotated[int, Field(ge=1)] = 20_000
-    """Monte Carlo swaps tried for each ordering."""
+    """Monte Carlo moves for each ordering."""
+    sampling: Literal["boltzmann", "random", "low_energy"] = "boltzmann"
+    """boltzmann: drawn at ordering_temperature_K; random: as if it were infinite, only sites too
+    close are kept apart; low_energy: cooled slowly, the lowest Ewald energies kept."""
+    sqs: bool = False
+    """Arrange the metals special-quasirandomly (sqsgenerator) and sample the rest around them."""
+    rank_by: Literal["ewald", "potential", "relaxed"] = "ewald"
+    """Which orderings are kept: those drawn, in the order of their Ewald energy; or those of lowest
+    energy by the campaign's potential, as built or relaxed, out of `candidates` times as many."""
+    candidates: Annotated[int, Field(ge=1, le=100)] = 5
+    """Orderings drawn for each one kept, where the potential ranks them."""
 
 
 class DynamicsSettings(Settings):

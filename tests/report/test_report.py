@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
             write_json(run / "transport.json", record)
             write_json(run / "run.json", {"potential": {"name": "test"}, "verdict": verdict})
-    write_json(folder / "orderings" / "orderings.json", {"formula": "Li3YCl6"})
+    made = {"formula": "Li3YCl6", "achieved_formula": "Li3YCl6", "prototype": "a_crystal"}
+    write_json(
+        folder / "orderings" / "orderings.json", made | {"confidence": "verbatim", "cautions": []}
+    )
     runs = load_runs(sorted(folder.glob("*/*K/r*/transport.json")))
     write_json(folder / "arrhenius.json", arrhenius(runs, ArrheniusSettings(n_samples=2000)))
     return folder
@@ -103,6 +107,40 @@ def test_figures_show_data_fit_extrapolation_and_literature(results: MaterialRes
     assert not any("Angew" in label for label in labels)
 
 
+def test_every_report_says_when_the_crystal_is_in_doubt(
+    results: MaterialResults, tmp_path: Path
+) -> None:
+    doubtful = replace(
+        results,
+        structure=results.structure | {"confidence": "low", "cautions": ["its sites are assumed"]},
+    )
+
+    def said(material: MaterialResults) -> list[bool]:
+        write_table([material], tmp_path / "conductivity.csv")
+        with (tmp_path / "conductivity.csv").open() as stream:
+            rows = list(csv.DictReader(stream))
+        lines = "\n".join(part for part in summary(material) if isinstance(part, str))
+        legend = arrhenius_figure([material], PlotSettings()).axes[0].get_legend()
+        assert legend is not None
+        return [
+            all(row["structure_confidence"] == "low" for row in rows),
+            "LOW confidence" in lines and "caution: its sites are assumed" in lines,
+            any("LOW confidence: a_crystal" in text.get_text() for text in legend.get_texts()),
+            "LOW confidence" in msd_figure(material).get_suptitle(),
+        ]
+
+    assert said(doubtful) == [True] * 4
+    assert said(results) == [False] * 4
+
+
+def test_two_materials_are_told_apart(results: MaterialResults) -> None:
+    other = replace(results, formula="Li3YBr6")
+    legend = arrhenius_figure([results, other], PlotSettings()).axes[0].get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels[:2] == [subscripted("Li3YCl6"), subscripted("Li3YBr6")]
+
+
 def test_literature_can_be_left_out(results: MaterialResults) -> None:
     figure = arrhenius_figure([results], PlotSettings(show_measured=False, show_computed=False))
     for axes in figure.axes[:2]:
@@ -127,7 +165,9 @@ def test_plots_are_the_same_bytes_again(results: MaterialResults, tmp_path: Path
 def test_failed_fit_still_gives_figures_and_table(folder: Path, tmp_path: Path) -> None:
     results = load_material(folder)
     runs: list[dict[str, Any]] = [run for run in results.runs if run["temperature_K"] == 500]
-    poor = MaterialResults("x", "Li3YCl6", arrhenius(runs, ArrheniusSettings()), runs)
+    poor = MaterialResults(
+        "x", "Li3YCl6", arrhenius(runs, ArrheniusSettings()), runs, results.structure
+    )
     assert poor.arrhenius["verdict"] == "too_few_temperatures"
     write_plots([poor], tmp_path, PlotSettings(formats=["png"]))
     write_table([poor], tmp_path / "conductivity.csv")

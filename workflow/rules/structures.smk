@@ -9,9 +9,15 @@ def own_cif(wildcards):
     return prototype if prototype and Path(prototype).is_file() else []
 
 
+def ranking_potential(_):
+    """The prepared potential, where it ranks the orderings."""
+    return POTENTIAL if CAMPAIGN.structure.rank_by != "ewald" else []
+
+
 rule structure:
     input:
         own_cif,
+        potential=ranking_potential,
     output:
         orderings=[
             f"{RESULTS}/{{material}}/orderings/{n:02d}.extxyz"
@@ -24,6 +30,9 @@ rule structure:
         folder=lambda w: f"{RESULTS}/{w.material}/orderings",
         seed=lambda w: seed_of(CAMPAIGN, "structure", w.material),
         settings=options(CAMPAIGN.structure),
+        ranking=f"--potential {POTENTIAL} {EXTRAPOLATION}"
+        if CAMPAIGN.structure.rank_by != "ewald"
+        else "",
     log:
         f"{WORK}/logs/{{material}}/structure.log",
     benchmark:
@@ -34,4 +43,4 @@ rule structure:
         runtime=30,
     shell:
         "halmd structure {params.formula:q} --output {params.folder} {params.material} "
-        "--seed {params.seed} {params.settings} > {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
+        "--seed {params.seed} {params.settings} {params.ranking} > {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"

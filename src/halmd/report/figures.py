@@ -65,7 +65,9 @@ def arrhenius_figure(results: Sequence[MaterialResults], settings: PlotSettings)
                     handlelength=1.6,
                     borderaxespad=0.8,
                 )
-        left.legend(handles=_key_handles(), loc="lower left", borderaxespad=0.8)
+        left.legend(
+            handles=_material_handles(results) + _key_handles(), loc="lower left", borderaxespad=0.8
+        )
         figure.suptitle(
             "Nernst-Einstein conductivity from molecular dynamics: "
             + ", ".join(subscripted(material.formula) for material in results)
@@ -225,6 +227,26 @@ def _draw_literature(
     return handles
 
 
+def _material_handles(results: Sequence[MaterialResults]) -> list[Any]:
+    """Whose colour is whose, where that is not plain, and which crystals are in doubt."""
+    return [
+        Line2D(
+            [],
+            [],
+            marker="o",
+            color=COLOURS[number % len(COLOURS)],
+            label=subscripted(material.formula) + doubt_words(material),
+        )
+        for number, material in enumerate(results)
+        if len(results) > 1 or material.doubtful
+    ]
+
+
+def doubt_words(material: MaterialResults) -> str:
+    """What a title or legend adds for a crystal of low confidence."""
+    return f" (LOW confidence: {material.structure['prototype']})" if material.doubtful else ""
+
+
 def _key_handles() -> list[Any]:
     """What halmd's own symbols mean."""
     colour = COLOURS[0]
@@ -330,7 +352,7 @@ def msd_figure(material: MaterialResults) -> Figure:
         for axes in panels[len(temperatures) :]:
             axes.set_visible(False)
         figure.suptitle(
-            f"{subscripted(material.formula)}: mean-square displacement; "
+            f"{subscripted(material.formula)}{doubt_words(material)}: mean-square displacement; "
             "dashed: fit, shown over its window"
         )
     return figure

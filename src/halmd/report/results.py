@@ -18,6 +18,13 @@ class MaterialResults:
     arrhenius: dict[str, Any]
     runs: list[dict[str, Any]]
     """transport.json of each run, with ordering, replica and run.json under "run"."""
+    structure: dict[str, Any]
+    """orderings.json: prototype, confidence in it, cautions, what was built."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the crystal is of low confidence, which every report must say."""
+        return bool(self.structure["confidence"] == "low")
 
 
 def load_runs(files: list[Path]) -> list[dict[str, Any]]:
@@ -52,4 +59,5 @@ def load_material(folder: Path) -> MaterialResults:
         formula=orderings["formula"],
         arrhenius=read_json(folder / "arrhenius.json"),
         runs=load_runs(files),
+        structure=orderings,
     )

@@ -36,6 +36,8 @@ COLUMNS = (
     "volume_A3",
     "verdict",
     "potential",
+    "prototype",
+    "structure_confidence",
 )
 """`kind` is run, pooled (all orderings and replicas at one temperature) or extrapolated."""
 
@@ -45,7 +47,13 @@ def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
     potential = next(
         (run["run"]["potential"]["name"] for run in results.runs if run["run"]), "unknown"
     )
-    base = {"material": results.name, "formula": results.formula, "potential": potential}
+    base = {
+        "material": results.name,
+        "formula": results.formula,
+        "potential": potential,
+        "prototype": results.structure["prototype"],
+        "structure_confidence": results.structure["confidence"],
+    }
     rows = []
     for run in results.runs:
         rows.append(
@@ -115,6 +123,14 @@ def _cell(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else value
 
 
+def structure_lines(results: MaterialResults) -> list[str]:
+    """What a reader must know of the crystal: where it is from, and all that was assumed."""
+    made = results.structure
+    confidence = "LOW confidence" if results.doubtful else f"confidence: {made['confidence']}"
+    lines = [f"structure: {made['achieved_formula']} from {made['prototype']} ({confidence})"]
+    return lines + [f"caution: {words}" for words in made.get("cautions", ())]
+
+
 def summary(results: MaterialResults) -> list[Table | str]:
     """What a person wants to read at the end: a table and the two or three lines that matter."""
     table = Table(title=f"{results.formula}: conductivity from molecular dynamics")
@@ -130,7 +146,7 @@ def summary(results: MaterialResults) -> list[Table | str]:
             f"{pooled['n_effective_jumps']:.0f}",
             str(pooled["runs"]),
         )
-    lines: list[Table | str] = [table]
+    lines: list[Table | str] = [table, *structure_lines(results)]
     for run in results.arrhenius["excluded"]:
         lines.append(
             f"left out: ordering {run['ordering']}, {run['temperature_K']:g} K, replica "

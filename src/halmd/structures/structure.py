@@ -1,8 +1,7 @@
 """`halmd structure`: from a formula and a prototype to seeded, ranked, distinct orderings."""
 
-import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,21 @@ from halmd.config import StructureSettings
 from halmd.errors import HalmdError
 from halmd.files import whole_file, write_json
 from halmd.structures.family import resolve
-from halmd.structures.filling import exclusions, roundings, sites, without_blocked
-from halmd.structures.ordering import VACANCY, Lattice, Occupation, distinct_orderings
+from halmd.structures.filling import exclusions, sites, without_blocked
+from halmd.structures.ordering import (
+    VACANCY,
+    Lattice,
+    Occupation,
+    distinct_orderings,
+)
+from halmd.structures.packing import nearest_contents
 from halmd.structures.prototypes import Prototype
+from halmd.structures.rerank import Energy, rerank
 from halmd.structures.substitution import Substitution
 from halmd.structures.supercell import Supercell, find_supercell
 
 _TOLERATED_CHARGE_E = 0.02
 """Refined occupancies are neutral to about a hundredth of a charge per formula unit."""
-
-_ROUNDINGS = 20
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Ordering:
     """Energy of formal charges in vacuum, for ranking only."""
     chain: int
     """Number of the Monte Carlo chain that found it."""
+    potential_energy_eV: float | None = None
+    """By the potential, where it did the ranking; of the relaxed structure if that was asked."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +155,18 @@ def build_orderings(
     site_fractions: Mapping[str, float] | None = None,
     fixed_states: Mapping[str, int] | None = None,
     structures_folder: Path | None = None,
+    energy: Energy | None = None,
 ) -> OrderingSet:
     """Build the supercell of a material and its orderings: what `decide` decides, filled.
 
-    The same seed gives the same orderings. Raises HalmdError as `decide` does, and where no filling
-    keeps face-sharing sites apart.
+    The same seed gives the same orderings. `energy` ranks them where settings.rank_by does not say
+    ewald. Raises HalmdError as `decide` does, and where no filling keeps face-sharing sites apart.
     """
+    by_potential = settings.rank_by != "ewald"
+    if by_potential and energy is None:
+        raise HalmdError(
+            f"rank_by: {settings.rank_by} needs a potential; rank_by: ewald needs none"
+        )
     build = decide(
         formula,
         settings,
@@ -166,9 +178,10 @@ def build_orderings(
     )
     chosen = build.substitution.prototype
     occupancies = chosen.by_label
-    lattice, orderings = _fill(
-        formula, chosen, occupancies, build.oxidation_states, build.supercell, settings, seed
-    )
+    wanted = settings.n_orderings * (settings.candidates if by_potential else 1)
+    lattice, orderings = _fill(build, settings, wanted, seed)
+    if by_potential and energy is not None:
+        orderings = _ranked(orderings, energy, settings.n_orderings)
     return OrderingSet(
         build=build,
         settings=settings,
@@ -183,53 +196,55 @@ def build_orderings(
 
 
 def _fill(
-    text: str,
-    prototype: Prototype,
-    occupancies: Mapping[str, Mapping[str, float]],
-    states: Mapping[str, int],
-    supercell: Supercell,
-    settings: StructureSettings,
-    seed: int,
+    build: Build, settings: StructureSettings, wanted: int, seed: int
 ) -> tuple[Lattice, list[Ordering]]:
-    """Round the occupancies to atoms in the supercell and sample orderings.
-
-    Roundings are tried from the nearest on, because exclusions can forbid the nearest one (columns
-    of M2 and M3 hold a whole number of each).
-    """
+    """Round the occupancies to atoms that the supercell has room for, and sample orderings."""
+    prototype, supercell, states = (
+        build.substitution.prototype,
+        build.supercell,
+        build.oxidation_states,
+    )
     cell, fractional, labels = sites(prototype, supercell)
     excluded = exclusions(prototype, cell, fractional, labels, states)
     sizes = {label: labels.count(label) for label in dict.fromkeys(labels)}
-    occupancies = without_blocked(occupancies, sizes, labels, excluded)
+    occupancies = without_blocked(prototype.by_label, sizes, labels, excluded)
     species = tuple(supercell.counts)
-    ways = roundings(occupancies, sizes, supercell.counts)
-    for contents in itertools.islice(ways, _ROUNDINGS):
-        lattice = Lattice(
-            cell,
-            fractional,
-            labels,
-            species,
-            np.array([float(states[element]) for element in species]),
-            contents,
-            excluded,
+    contents = nearest_contents(occupancies, sizes, supercell.counts, labels, excluded)
+    if contents is None:
+        raise HalmdError(
+            f"{build.formula}: no filling of {prototype.name} with {sum(supercell.counts.values())}"
+            " atoms keeps face-sharing sites apart; raise structure.min_length_A for a larger "
+            "supercell"
         )
-        try:
-            found = distinct_orderings(
-                lattice,
-                wanted=settings.n_orderings,
-                temperature_K=settings.ordering_temperature_K,
-                steps=settings.monte_carlo_steps,
-                seed=seed,
-            )
-        except HalmdError:
-            continue
-        return lattice, [
-            Ordering(_atoms(lattice, occupation), energy, chain)
-            for occupation, energy, chain in found
-        ]
-    raise HalmdError(
-        f"{text}: no filling of {prototype.name} with {sum(supercell.counts.values())} atoms keeps "
-        "face-sharing sites apart; raise structure.min_length_A for a larger supercell"
+    lattice = Lattice(
+        cell,
+        fractional,
+        labels,
+        species,
+        np.array([float(states[element]) for element in species]),
+        contents,
+        excluded,
     )
+    found = distinct_orderings(
+        lattice,
+        wanted=wanted,
+        temperature_K=settings.ordering_temperature_K,
+        steps=settings.monte_carlo_steps,
+        seed=seed,
+        sampling=settings.sampling,
+        sqs=[e for e in species if states[e] > 1] if settings.sqs else (),
+    )
+    return lattice, [
+        Ordering(_atoms(lattice, occupation), energy, chain) for occupation, energy, chain in found
+    ]
+
+
+def _ranked(orderings: list[Ordering], energy: Energy, keep: int) -> list[Ordering]:
+    """The orderings of lowest energy by the potential."""
+    return [
+        replace(orderings[best.candidate], potential_energy_eV=best.energy_eV)
+        for best in rerank([ordering.atoms for ordering in orderings], energy, keep=keep)
+    ]
 
 
 def _atoms(lattice: Lattice, occupation: Occupation) -> Atoms:
@@ -279,6 +294,8 @@ def write_orderings(found: OrderingSet, folder: Path) -> None:
             "ewald_energy_eV": ordering.ewald_energy_eV,
             "seed": found.seed,
         }
+        if ordering.potential_energy_eV is not None:
+            atoms.info["potential_energy_eV"] = ordering.potential_energy_eV
         with whole_file(folder / f"{number:02d}.extxyz") as temporary:
             ase.io.write(temporary, atoms, format="extxyz")
     write_json(folder / "orderings.json", summary(found))
@@ -315,6 +332,7 @@ def summary(found: OrderingSet) -> dict[str, Any]:
             {
                 "number": f"{number:02d}",
                 "ewald_energy_eV": ordering.ewald_energy_eV,
+                "potential_energy_eV": ordering.potential_energy_eV,
                 "chain": ordering.chain,
                 "shortest_distance_A": shortest_distance_A(ordering.atoms),
             }

@@ -1,0 +1,57 @@
+"""What the commands share: settings from options, structures and potentials from files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from halmd.config import Settings
+from halmd.errors import HalmdError
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def settings_of(model: type[SettingsT], **values: Any) -> SettingsT:
+    """Settings from options; a bad value names the option."""
+    from pydantic import ValidationError
+
+    try:
+        return model(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
+        message = problem["msg"].removeprefix("Value error, ")
+        # A command runs at one temperature, a campaign at several.
+        option = option.replace("--temperatures-K", "--temperature-K")
+        named = f"{option}: " if problem["loc"] else ""
+        raise HalmdError(f"{named}{message[0].lower()}{message[1:]}") from None
+
+
+def read_structure(path: Path) -> Any:
+    """Read an extxyz structure; one line when it is missing or damaged."""
+    import ase.io
+
+    if not path.is_file():
+        raise HalmdError(f"{path}: no such file")
+    try:
+        return ase.io.read(path, format="extxyz")
+    except Exception as error:
+        # ASE's reader raises whatever a damaged file makes it stumble over.
+        problem = " ".join(str(error).split())[:120]
+        raise HalmdError(f"{path}: not a readable extxyz structure ({problem})") from None
+
+
+def load_for(elements: Iterable[str], potential: Path, accept: bool) -> Any:
+    """Load a prepared potential and require that it knows the elements."""
+    from halmd.potentials.evaluators import load
+    from halmd.potentials.registry import require_elements
+
+    loaded = load(potential)
+    missing = require_elements(
+        frozenset(elements),
+        loaded.elements,
+        name=loaded.provenance["name"],
+        accept=accept,
+    )
+    if missing:
+        loaded.provenance["extrapolated_elements"] = missing
+    return loaded
