@@ -120,6 +120,11 @@ EDITS: list[tuple[dict[str, dict[str, object]], dict[str, int]]] = [
         {"dynamics": {"temperatures_K": [700, 900, 1100, 1200]}},
         {"equilibrate": 2, "dynamics": 2, "diffusion": 2} | REPORT,
     ),
+    # Orderings that the potential ranks are other orderings.
+    (
+        {"structure": {"rank_by": "potential", "candidates": 2}},
+        {"structure": 1, "equilibrate": 6, "dynamics": 6, "diffusion": 6} | REPORT,
+    ),
 ]
 
 
@@ -198,6 +203,30 @@ def test_edit_of_an_own_cif_builds_again(copy: Path) -> None:
     assert "Nothing to be done" in snakemake(copy, ordering).stderr
     cif.write_text(cif.read_text() + "# edited\n")
     assert "structure" in snakemake(copy, ordering, "--dry-run").stdout
+
+
+def test_what_is_added_is_all_that_runs(copy: Path) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    before = (copy / "config.yaml").read_text()
+    added = started(copy, "halmd.cli", "add", "Li2.4Y1.2Cl6", "Li2Y{4/3}Cl6", path=path)
+    assert added.returncode == 0, added.stderr
+    assert before in (copy / "config.yaml").read_text()
+    found = to_run(copy)
+    found.pop("all", None)
+    assert found == {
+        "structure": 2, "equilibrate": 12, "dynamics": 12, "diffusion": 12, "arrhenius": 2,
+        "table": 1, "plots": 1,
+    }  # fmt: skip
+
+
+def test_orderings_are_ranked_by_the_potential_of_the_campaign(copy: Path) -> None:
+    edit(copy, structure={"rank_by": "relaxed", "candidates": 3})
+    done = snakemake(copy, "results/Li3YCl6/orderings/orderings.json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranked = read_json(copy / "results" / "Li3YCl6" / "orderings" / "orderings.json")["orderings"]
+    energies = [entry["potential_energy_eV"] for entry in ranked]
+    assert energies == sorted(energies)
+    assert len(energies) == 2
 
 
 @pytest.mark.parametrize(
