@@ -103,7 +103,9 @@ def _search(
     if hasattr(parsed, "msg"):
         raise HalmdError(f"sqsgenerator refuses the metal sublattice: {parsed.msg}; set sqs: false")
     numbers = {atomic_numbers[element]: k for k, element in enumerate(lattice.species)}
-    _, best = min(library.optimize(parsed), key=lambda entry: float(entry[0]))
+    # Results are views into the pack, which must stay alive.
+    pack = library.optimize(parsed)
+    _, best = min(pack, key=lambda entry: float(entry[0]))
     # The same seed finds the same best arrangements, but which comes first changes from run to run.
     equal = sorted(tuple(int(z) for z in result.species) for result in best)
     chosen = equal[int(np.random.default_rng(seed).integers(len(equal)))]
