@@ -171,12 +171,22 @@ def prototypes(
 def compositions(
     min_length_A: Annotated[float, typer.Option("--min-length-A")] = 9.5,
     max_atoms: int = _STRUCTURE.max_atoms,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the table as Markdown.")
+    ] = None,
 ) -> None:
     """Build one ordering of every composition of the review and print the table."""
     from rich.console import Console
 
-    from halmd.structures.table import composition_table, render_compositions
+    from halmd.files import write_text
+    from halmd.structures.table import (
+        composition_table,
+        compositions_markdown,
+        render_compositions,
+    )
 
     settings = settings_of(StructureSettings, min_length_A=min_length_A, max_atoms=max_atoms)
-    table = render_compositions(composition_table(settings))
-    Console(width=max(170, Console().width)).print(table)
+    rows = composition_table(settings)
+    if output is not None:
+        write_text(output, compositions_markdown(rows))
+    Console(width=max(170, Console().width)).print(render_compositions(rows))

@@ -86,6 +86,7 @@ def composition_row(
     """One ordering of a composition, and what is known of the material."""
     row: dict[str, Any] = {
         "formula": known.formula,
+        "family": known.family,
         "phase": known.phase,
         "measured": known.measured,
         "note": known.note,
@@ -158,3 +159,64 @@ def render_compositions(rows: list[dict[str, Any]]) -> Table:
             references,
         )
     return table
+
+
+_HEADINGS = (
+    "composition",
+    "phase",
+    "prototype",
+    "atoms",
+    "built",
+    "g/cm³",
+    "Å",
+    "confidence",
+    "measured",
+)
+
+
+def compositions_markdown(rows: list[dict[str, Any]]) -> str:
+    """The rows as a page of Markdown, a table for each family, with all that was assumed."""
+    families = dict.fromkeys(row["family"] for row in rows)
+    parts = ["# Compositions of the review, one ordering of each built"]
+    parts.append(
+        "Made by `halmd compositions --output docs/compositions.md`. Built: the composition that "
+        "the supercell holds, its density beside that of the prototype's source, and its shortest "
+        "distance. Confidence: verbatim (crystal read in a source), derived, recalled, or LOW: "
+        "relax first, and publish no number without reading the paper. Measured: mS/cm."
+    )
+    for family in families:
+        parts.append(f"## {family[0].upper()}{family[1:]}")
+        lines = [f"| {' | '.join(_HEADINGS)} |", "|---" * len(_HEADINGS) + "|"]
+        doubts = []
+        for row in rows:
+            if row["family"] != family:
+                continue
+            lines.append("| " + " | ".join(_cells(row)) + " |")
+            doubts += [f"- {row['formula']}: {words}" for words in row.get("cautions", ())]
+        parts.append("\n".join(lines))
+        if doubts:
+            parts.append("\n".join(dict.fromkeys(doubts)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    measured = ", ".join(
+        f"{1000 * m.conductivity_S_per_cm:.3g} at {m.temperature_K:g} K" for m in row["measured"]
+    )
+    head = [row["formula"], row["phase"]]
+    if "prototype" not in row:
+        return [*head, row.get("later", row.get("error", "")), "", "", "", "", "", measured]
+    density = f"{row['density_g_per_cm3']:.2f}"
+    if row["source_density_g_per_cm3"] is not None:
+        density += f" ({row['source_density_g_per_cm3']:.2f})"
+    exact = row["deviation"] < 5e-7
+    return [
+        *head,
+        row["prototype"],
+        str(row["atoms"]),
+        row["achieved"] + ("" if exact else f" (off by {row['deviation']:.2g})"),
+        density,
+        f"{row['shortest_A']:.2f}",
+        "**LOW**" if row["confidence"] == "low" else row["confidence"],
+        measured,
+    ]
