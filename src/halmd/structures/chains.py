@@ -43,9 +43,6 @@ _BLOCK = 512
 _COLUMN_SHARE = 0.1
 """Share of column moves where there are columns."""
 
-_LARGEST_COLUMN = 64
-"""Larger connected sets span the cell; moving them whole changes nothing of use."""
-
 
 @dataclass(frozen=True)
 class IonClass:
@@ -102,12 +99,15 @@ class Chains:
     """(A_ii + A_jj - 2 A_ij) / 2: self-interaction of a unit of charge carried from i to j."""
     column_of: Indices = field(init=False)
     excluded: NDArray[np.int16] = field(init=False)
+    neighbours: Indices = field(init=False)
+    """Excluded neighbours of each site, filled up with -1, shape (n_sites, most)."""
 
     def __post_init__(self) -> None:
         diagonal = np.diag(self.matrix_eV)
         self.half_gap_eV = (diagonal[:, None] + diagonal[None]) / 2 - self.matrix_eV
         self.column_of = column_numbers(self.lattice.excluded)
         self.excluded = self.lattice.excluded.astype(np.int16)
+        self.neighbours = neighbour_lists(self.lattice.excluded)
 
     @classmethod
     def of(
@@ -140,7 +140,8 @@ class Chains:
             slot_species=np.take_along_axis(stacked, site, axis=1),
             site=site,
             slot=slot,
-            potential_V=charges @ matrix_eV,
+            # One product at a time: rounding then does not depend on how many chains there are.
+            potential_V=np.array([one @ matrix_eV for one in charges]),
             blocked=np.rint(filled @ lattice.excluded.astype(np.float64)).astype(np.int16),
         )
 
@@ -262,39 +263,62 @@ class Chains:
         image, and whatever would clash with what has been carried (Dress and Krauth 1995). One
         random number each decides the place and, by what is left of it, the acceptance.
         """
-        k, m = places.shape
-        rows = np.arange(k)[:, None]
-        partner = (places[:, None, :] == image[:, :, None]).argmax(axis=2)
+        rows = np.arange(len(chain))[:, None]
+        goes_to = np.tile(np.arange(self.site.shape[1]), (len(chain), 1))
+        goes_to[rows, places] = image
+        first, drawn = np.divmod(drawn * places.shape[1], 1.0)
+        own_inverse = (goes_to[rows, image] == places).all(axis=1)
+        carried = self._cluster(
+            chain, goes_to, np.take_along_axis(places, first.astype(int)[:, None], axis=1)[:, 0]
+        )
+        carried[rows[~own_inverse], places[~own_inverse]] = True
+
         slots = self.slot[chain[:, None], places]
-        full = self.slot_full[slots] > 0
-        first, drawn = np.divmod(drawn * m, 1.0)
-        carried = np.zeros((k, m), dtype=bool)
-        carried[rows[:, 0], first.astype(int)] = True
-        carried[(partner[rows, partner] != np.arange(m)).any(axis=1)] = True
-        clash = (self.excluded[image[:, :, None], places[:, None, :]] > 0) & full[:, None, :]
-        clash &= full[:, :, None]
-        while True:
-            grown = carried | (clash & carried[:, :, None]).any(axis=1)
-            grown |= grown[rows, partner]
-            if np.array_equal(grown, carried):
-                break
-            carried = grown
-        charge = self.slot_charge_e[slots]
-        change = np.where(carried, charge - charge[rows, partner], 0.0)
-        pairs = self.matrix_eV[image[:, :, None], image[:, None, :]]
-        cost = (change * self.potential_V[chain[:, None], image]).sum(axis=1)
+        replaced = self.slot[chain[:, None], image]
+        moves = carried[rows, places]
+        change = np.where(moves, self.slot_charge_e[slots] - self.slot_charge_e[replaced], 0.0)
+        filling = np.where(moves, self.slot_full[slots] - self.slot_full[replaced], 0)
+        # Most places keep what they hold; only the others cost anything.
+        same = (change == 0) & (filling == 0)
+        most = max(1, int((~same).sum(axis=1).max()))
+        changed = np.argsort(same, axis=1, kind="stable")[:, :most]
+        here = np.take_along_axis(image, changed, axis=1)
+        change = np.take_along_axis(change, changed, axis=1)
+        filling = np.take_along_axis(filling, changed, axis=1)
+        pairs = self.matrix_eV[here[:, :, None], here[:, None, :]]
+        cost = (change * self.potential_V[chain[:, None], here]).sum(axis=1)
         cost += np.einsum("ki,kij,kj->k", change, pairs, change) / 2
+
         taken = np.flatnonzero(drawn < np.exp(-np.maximum(beta * cost, 0.0)))
         if not len(taken):
             return
-        who, image, change = chain[taken], image[taken], change[taken]
-        filling = full.astype(np.int64)
-        filling = np.where(carried, filling - filling[rows, partner], 0)[taken]
-        self.potential_V[who] += np.einsum("ki,kin->kn", change, self.matrix_eV[image])
-        self.blocked[who] += np.einsum("ki,kin->kn", filling, self.excluded[image]).astype(np.int16)
-        to = np.where(carried[taken], image, places[taken])
+        who, here = chain[taken], here[taken]
+        self.potential_V[who] += np.einsum("ki,kin->kn", change[taken], self.matrix_eV[here])
+        self.blocked[who] += np.einsum("ki,kin->kn", filling[taken], self.excluded[here])
+        to = np.where(moves, image, places)[taken]
         self.site[who[:, None], slots[taken]] = to
         self.slot[who[:, None], to] = slots[taken]
+
+    def _cluster(self, chain: Indices, goes_to: Indices, first: Indices) -> NDArray[np.bool_]:
+        """Sites carried along when site `first` (k,) and its image change places, shape (k, n).
+
+        `goes_to` (k, n) says where each site is carried, its own inverse.
+        """
+        rows = np.arange(len(chain))
+        full = self.slot_full[self.slot[chain]] > 0
+        carried = np.zeros(full.shape, dtype=bool)
+        carried[rows, first] = carried[rows, goes_to[rows, first]] = True
+        k, site = np.nonzero(carried & full)
+        while len(k):
+            clash = self.neighbours[goes_to[k, site]]
+            k, where = np.broadcast_to(k[:, None], clash.shape)[clash >= 0], clash[clash >= 0]
+            new = full[k, where] & ~carried[k, where]
+            k, where = k[new], where[new]
+            partner = goes_to[k, where]
+            carried[k, where] = carried[k, partner] = True
+            k, site = np.concatenate([k, k]), np.concatenate([where, partner])
+            k, site = k[full[k, site]], site[full[k, site]]
+        return carried
 
     def total_energies_eV(self) -> list[float]:
         """Energies summed afresh, free of the rounding of thousands of updates."""
@@ -305,6 +329,13 @@ def column_numbers(excluded: NDArray[np.bool_]) -> Indices:
     """Number of the connected set of mutually excluded sites each site is in, shape (n,)."""
     _, numbers = connected_components(csr_matrix(excluded), directed=False)
     return np.asarray(numbers, dtype=np.int64)
+
+
+def neighbour_lists(excluded: NDArray[np.bool_]) -> Indices:
+    """Excluded neighbours of each site, filled up with -1, shape (n, largest number of them)."""
+    most = int(excluded.sum(axis=1).max())
+    found = np.argsort(~excluded, axis=1, kind="stable")[:, :most]
+    return np.where(np.take_along_axis(excluded, found, axis=1), found, -1)
 
 
 def column_symmetry(lattice: Lattice) -> SiteSymmetry:
@@ -333,7 +364,7 @@ def find_columns(lattice: Lattice, symmetry: SiteSymmetry) -> tuple[Columns, ...
     done: set[int] = set()
     for number in np.unique(numbers):
         members = np.flatnonzero(numbers == number)
-        if number in done or not 2 <= len(members) <= _LARGEST_COLUMN:
+        if number in done or len(members) < 2:
             continue
         images = symmetry.translations[:, symmetry.points[:, members[0]]]
         alike = np.unique(numbers[images])
