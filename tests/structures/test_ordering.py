@@ -13,6 +13,7 @@ import pytest
 import spglib
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
+from test_chains import all_fillings
 
 from halmd.composition import parse_formula
 from halmd.config import StructureSettings
@@ -147,16 +148,23 @@ def test_as_many_distinct_orderings_as_pymatgen_tells_apart(
     columns: Callable[..., Lattice], contents: dict[str, dict[str, int]]
 ) -> None:
     lattice = columns(3 if contents["M3"] else 2, contents)
-    found = orderings(lattice, wanted=60, sampling="random", steps=100, tries_per_ordering=3)
-    assert 5 < len(found) < 60
-    classes: list[Structure] = []
-    matrix = ewald_matrix(lattice.cell_A, lattice.fractional)
-    drawn = run_chains(lattice, matrix, betas_per_eV=np.zeros(100), seed=5, chains=range(80))
-    for occupation, _ in drawn:
+    found = orderings(lattice, wanted=60, sampling="random", steps=100, tries_per_ordering=8)
+    # All there are, by gathering every filling with its images.
+    symmetry = site_symmetry(lattice.cell_A, lattice.fractional, content_kinds(lattice))
+    left = set(all_fillings(lattice))
+    classes = []
+    while left:
+        one = left.pop()
+        classes.append(np.array(one))
+        images = (classes[-1][symmetry.operation(k)] for k in range(symmetry.n_operations))
+        left -= {tuple(image.tolist()) for image in images}
+    assert 5 < len(found) == len(classes) < 60
+    structures = [crystal(lattice, occupation) for occupation, _, _ in found]
+    assert not any(MATCHER.fit(a, b) for a, b in itertools.combinations(structures, 2))
+    # Every class has its member among those found, by pymatgen's judgement too.
+    for occupation in classes[::5]:
         structure = crystal(lattice, occupation)
-        if not any(MATCHER.fit(structure, known) for known in classes):
-            classes.append(structure)
-    assert len(found) == len(classes)
+        assert sum(MATCHER.fit(structure, known) for known in structures) == 1
 
 
 def test_pymatgen_finds_no_two_alike_among_those_of_a_real_cell(
