@@ -61,7 +61,6 @@ CASES = {
     "li3ycl6-30": Case("Li3YCl6", 5.0),
     "li2.5in0.5zr0.5cl6-38": Case("Li2.5In0.5Zr0.5Cl6", 5.0),
     "li2.5in0.5zr0.5cl6-76": Case("Li2.5In0.5Zr0.5Cl6", 8.0),
-    "li2.5in0.5zr0.5cl6-114": Case("Li2.5In0.5Zr0.5Cl6", 11.0),
     "high-entropy-198": Case("Li2.9In0.75Zr0.1Sc0.05Er0.05Y0.05Cl6", 11.0),
     "high-entropy-276": Case("Li2.2In0.2Sc0.2Zr0.2Hf0.2Ta0.2Cl6", 13.0),
 }

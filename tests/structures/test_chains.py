@@ -10,14 +10,18 @@ from scipy.stats import chi2
 from halmd.structures.chains import Chains, ion_classes
 from halmd.structures.ewald import ewald_matrix
 from halmd.structures.lattice import VACANCY, Lattice, Occupation, site_charges, total_energy_eV
-from halmd.structures.ordering import PERMITTIVITY, inverse_temperatures_per_eV, run_chains
+from halmd.structures.ordering import inverse_temperatures_per_eV, run_chains
 from halmd.structures.packing import NoFillingError, start
-from halmd.units import BOLTZMANN_EV_PER_K
 
 MakeColumns = Callable[[int, Mapping[str, Mapping[str, int]]], Lattice]
 
-MOVES = 400
+MOVES = 1000
 FILLINGS = {
+    # M3 holds lithium too: exchanged with metals of another charge, beside columns that move.
+    "lithium in full columns": (
+        2,
+        {"M2": {"Y": 1, "Li": 1}, "M3": {"Zr": 1, "Li": 1}, "Li": {"Li": 1}},
+    ),
     # Every column is all M2 or all M3: only whole columns can move.
     "full columns": (2, {"M2": {"Y": 1, "Zr": 1}, "M3": {"Y": 2}, "Li": {"Li": 2}}),
     "elements of one charge": (2, {"M2": {"Y": 1, "Sc": 1}, "M3": {"Zr": 2}, "Li": {"Li": 2}}),
@@ -29,20 +33,19 @@ FILLINGS = {
 
 def all_fillings(lattice: Lattice) -> list[tuple[int, ...]]:
     """Every occupation with the right numbers that keeps excluded sites apart."""
-    per_group = []
+    found = [np.full(len(lattice.groups), VACANCY)]
     for group, content in lattice.contents.items():
-        held = [lattice.species.index(e) for e, n in content.items() for _ in range(n)]
-        held += [VACANCY] * (len(lattice.members(group)) - len(held))
-        per_group.append(sorted(set(itertools.permutations(held))))
-    found = []
-    order = np.concatenate([lattice.members(group) for group in lattice.contents])
-    for way in itertools.product(*per_group):
-        occupation = np.empty(len(order), dtype=int)
-        occupation[order] = [number for part in way for number in part]
-        full = occupation != VACANCY
-        if not lattice.excluded[np.ix_(full, full)].any():
-            found.append(tuple(occupation.tolist()))
-    return found
+        for element, n in content.items():
+            longer = []
+            for occupation in found:
+                clashes = lattice.excluded[:, occupation != VACANCY].any(axis=1)
+                free = [k for k in lattice.members(group) if occupation[k] == VACANCY]
+                for places in itertools.combinations([k for k in free if not clashes[k]], n):
+                    if not lattice.excluded[np.ix_(places, places)].any():
+                        longer.append(occupation.copy())
+                        longer[-1][list(places)] = lattice.species.index(element)
+            found = longer
+    return [tuple(occupation.tolist()) for occupation in found]
 
 
 def shuffled(lattice: Lattice, occupation: Occupation, rng: np.random.Generator) -> Occupation:
@@ -55,41 +58,54 @@ def shuffled(lattice: Lattice, occupation: Occupation, rng: np.random.Generator)
     return result
 
 
-@pytest.mark.parametrize("temperature_K", [20_000.0, np.inf], ids=["warm", "infinite"])
-@pytest.mark.parametrize("name", FILLINGS)
-def test_every_filling_comes_at_its_boltzmann_weight(
-    columns: MakeColumns, name: str, temperature_K: float
-) -> None:
-    lattice = columns(*FILLINGS[name])
+def chance_of_what_is_drawn(
+    lattice: Lattice, beta_per_eV: float, *, chains: int, moves: int
+) -> float:
+    """Probability of a chi-squared as large, if the chains draw from the Boltzmann distribution.
+
+    At least `chains` of them, and enough for ten in the average state.
+    """
     matrix = ewald_matrix(lattice.cell_A, lattice.fractional)
     states = all_fillings(lattice)
+    chains = max(chains, 10 * len(states))
     energies = np.array([total_energy_eV(lattice, matrix, np.array(s)) for s in states])
-    weights = np.exp(-(energies - energies.min()) / BOLTZMANN_EV_PER_K / temperature_K / 10)
+    weights = np.exp(-beta_per_eV * (energies - energies.min()))
     weights /= weights.sum()
-    if np.isfinite(temperature_K):
-        assert weights.max() / weights.min() > 1.3  # or the test would not see a wrong temperature
-    n = 2000
-    rngs = [np.random.default_rng([7, k]) for k in range(n)]
-    # All begin with the same places filled, so that only the moves can bring the states about;
-    # which element of one charge is which is drawn at the start.
-    first = start(lattice, rngs[0])
-    chains = Chains.of(lattice, matrix, [shuffled(lattice, first, rng) for rng in rngs])
-    chains.run(
-        inverse_temperatures_per_eV("boltzmann", temperature_K, MOVES), rngs, rngs[0].spawn(1)[0]
-    )
-    number = {state: k for k, state in enumerate(states)}
+    rngs = [np.random.default_rng([7, k]) for k in range(chains)]
+    # All begin at the same places, those of highest energy, so that only the moves can bring the
+    # states about; which element of one charge is which is drawn at the start.
+    first = np.array(states[int(energies.argmax())])
+    state = Chains.of(lattice, matrix, [shuffled(lattice, first, rng) for rng in rngs])
+    state.run(np.full(moves, beta_per_eV), rngs, np.random.default_rng(7))
+    number = {occupation: k for k, occupation in enumerate(states)}
     seen = np.bincount(
-        [number[tuple(o.tolist())] for o in chains.occupations()], minlength=len(states)
+        [number[tuple(o.tolist())] for o in state.occupations()], minlength=len(states)
     )
     # Rare states are pooled, so that the statistic is chi-squared distributed.
-    rare = n * weights < 5
-    expected, got = list(n * weights[~rare]), list(seen[~rare])
-    if rare.any():
-        expected.append(n * weights[rare].sum())
+    rare = chains * weights < 5
+    expected, got = list(chains * weights[~rare]), list(seen[~rare])
+    if chains * weights[rare].sum() > 1:
+        expected.append(chains * weights[rare].sum())
         got.append(seen[rare].sum())
     statistic = sum((g - e) ** 2 / e for g, e in zip(got, expected, strict=True))
-    assert chi2.sf(statistic, len(expected) - 1) > 1e-3
-    assert PERMITTIVITY == 10.0
+    return float(chi2.sf(statistic, len(expected) - 1))
+
+
+@pytest.mark.parametrize("beta_per_eV", [0.06, 0.0], ids=["warm", "infinite"])
+@pytest.mark.parametrize("name", FILLINGS)
+def test_every_filling_comes_at_its_boltzmann_weight(
+    columns: MakeColumns, name: str, beta_per_eV: float
+) -> None:
+    lattice = columns(*FILLINGS[name])
+    assert chance_of_what_is_drawn(lattice, beta_per_eV, chains=2000, moves=MOVES) > 1e-3
+
+
+def test_inverse_temperatures_are_those_of_the_screened_charges() -> None:
+    betas = inverse_temperatures_per_eV("boltzmann", 800.0, 3)
+    assert betas == pytest.approx([1 / (8.617333e-5 * 800 * 10)] * 3)
+    assert not inverse_temperatures_per_eV("random", 800.0, 3).any()
+    cooling = inverse_temperatures_per_eV("low_energy", 800.0, 50)
+    assert (np.diff(cooling) > 0).all()
 
 
 def test_incremental_energy_equals_a_fresh_sum_after_ten_thousand_moves(

@@ -1,11 +1,13 @@
 """Special quasirandom metals: numbers kept, short-range order near zero, and a clear refusal."""
 
 import importlib.util
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from halmd.errors import HalmdError
 from halmd.structures.lattice import VACANCY, Lattice, Occupation
@@ -17,9 +19,11 @@ needs_library = pytest.mark.skipif(
     importlib.util.find_spec("sqsgenerator") is None, reason="sqsgenerator is not installed"
 )
 
+METALS = ("Y", "In", "Sc")
+
 
 def rock_salt(n: int) -> Lattice:
-    """A face-centred metal lattice of n³ cubic cells, half Y and half In, beside two Li places."""
+    """A face-centred lattice of Y, In and Sc (2:1:1), n³ cubic cells, beside two Li places."""
     basis = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     grid = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     metal = ((basis[:, None] + grid[None]).reshape(-1, 3)) / n
@@ -29,22 +33,37 @@ def rock_salt(n: int) -> Lattice:
         cell_A=np.eye(3) * 5.0 * n,
         fractional=fractional,
         groups=("M",) * len(metal) + ("Li",) * 2,
-        species=("Y", "In", "Li"),
-        charges_e=np.array([3.0, 3.0, 1.0]),
-        contents={"M": {"Y": len(metal) // 2, "In": len(metal) // 2}, "Li": {"Li": 1}},
+        species=("Y", "In", "Sc", "Li"),
+        charges_e=np.array([3.0, 3.0, 3.0, 1.0]),
+        contents={
+            "M": {"Y": len(metal) // 2, "In": len(metal) // 4, "Sc": len(metal) // 4},
+            "Li": {"Li": 1},
+        },
         excluded=np.zeros((len(fractional), len(fractional)), dtype=bool),
     )
 
 
-def like_neighbours(lattice: Lattice, occupation: Occupation, reach_A: float) -> float:
-    """Share of metal pairs nearer than `reach_A` that are of one element."""
+def short_range_order(
+    lattice: Lattice, occupation: Occupation, radii_A: Sequence[float]
+) -> NDArray[np.float64]:
+    """Warren-Cowley parameters 1 - p_ij / c_j of all pairs of elements on "M", in each shell.
+
+    Counted pair by pair over periodic images, shape (n_shells, n_elements, n_elements).
+    """
     metal = lattice.members("M")
-    difference = lattice.fractional[metal][:, None] - lattice.fractional[metal][None]
-    difference -= np.rint(difference)
-    near = np.linalg.norm(difference @ lattice.cell_A, axis=-1) < reach_A
-    np.fill_diagonal(near, False)
-    same = occupation[metal][:, None] == occupation[metal][None]
-    return float(same[near].mean())
+    held = occupation[metal]
+    elements, numbers = np.unique(held, return_counts=True)
+    found = np.zeros((len(radii_A), len(elements), len(elements)))
+    images = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
+    for i, j in itertools.product(range(len(metal)), repeat=2):
+        apart = lattice.fractional[metal[j]] - lattice.fractional[metal[i]] + images
+        distance = np.linalg.norm(apart @ lattice.cell_A, axis=1)
+        for shell, radius in enumerate(radii_A):
+            pair = np.searchsorted(elements, held[i]), np.searchsorted(elements, held[j])
+            found[shell][pair] += np.sum(np.abs(distance - radius) < 0.1)
+    share = found / found.sum(axis=2, keepdims=True)
+    result: NDArray[np.float64] = 1 - share / (numbers / len(metal))
+    return result
 
 
 def test_shells_end_between_the_distances_of_the_lattice() -> None:
@@ -56,22 +75,33 @@ def test_shells_end_between_the_distances_of_the_lattice() -> None:
 
 
 @needs_library
-def test_neighbours_are_as_mixed_as_in_an_infinite_random_alloy() -> None:
+def test_short_range_order_is_that_of_an_infinite_random_alloy() -> None:
     lattice = rock_salt(3)
     metal = lattice.members("M")
-    n = len(metal)
-    random = [start(lattice, np.random.default_rng(seed)) for seed in range(6)]
-    arranged = [quasirandom(lattice, o, ["Y", "In"], seed=k) for k, o in enumerate(random)]
+    random = [start(lattice, np.random.default_rng(seed)) for seed in range(4)]
+    arranged = [quasirandom(lattice, o, METALS, seed=k) for k, o in enumerate(random)]
     for before, after in zip(random, arranged, strict=True):
         assert np.array_equal(np.sort(before[metal]), np.sort(after[metal]))
         assert np.array_equal(before[lattice.members("Li")], after[lattice.members("Li")])
-    # Half of the pairs are alike; nearest neighbours are at 3.54 Å.
-    off = [abs(like_neighbours(lattice, o, 3.6) - 0.5) for o in arranged]
-    off_random = [abs(like_neighbours(lattice, o, 3.6) - 0.5) for o in random]
-    assert np.mean(off) < 0.5 * np.mean(off_random)
-    assert max(off) < 1 / n**0.5 / 4
-    again = quasirandom(lattice, random[0], ["Y", "In"], seed=0)
-    assert np.array_equal(again, arranged[0])
+    shells = 5.0 * np.sqrt([0.5, 1.0, 1.5])
+    order, order_random = (
+        np.mean([np.abs(short_range_order(lattice, o, shells)) for o in each], axis=(0, 2, 3))
+        for each in (arranged, random)
+    )
+    # Nearest neighbours count most, the third shell least.
+    assert order[0] < 0.35 * order_random[0]
+    assert order[0] < 0.03
+    assert (order < order_random).all()
+
+
+@needs_library
+def test_same_seed_gives_the_same_arrangement_and_another_seed_another() -> None:
+    lattice = rock_salt(2)
+    occupation = start(lattice, np.random.default_rng(0))
+    first = quasirandom(lattice, occupation, METALS, seed=5)
+    for _ in range(8):
+        assert np.array_equal(quasirandom(lattice, occupation, METALS, seed=5), first)
+    assert not np.array_equal(quasirandom(lattice, occupation, METALS, seed=6), first)
 
 
 @needs_library
@@ -115,4 +145,4 @@ def test_absent_library_is_named_with_the_way_to_install_it(
     lattice = rock_salt(2)
     occupation = start(lattice, np.random.default_rng(0))
     with pytest.raises(HalmdError, match=r"sqsgenerator.*not installed.*halmd\[sqs\]"):
-        quasirandom(lattice, occupation, ["Y", "In"], seed=0)
+        quasirandom(lattice, occupation, METALS, seed=0)

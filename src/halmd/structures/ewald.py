@@ -13,8 +13,8 @@ from scipy.special import erfc
 
 from halmd.structures.supercell import face_distances_A
 
-COULOMB_EV_A = 14.399645478425668
-"""e² / (4 pi epsilon_0), in eV Å."""
+COULOMB_EV_A = 14.399645468667815
+"""e² / (4 pi epsilon_0), in eV Å (CODATA 2022)."""
 
 _ACCURACY = 6.0
 """Both sums stop where exp(-x²) has fallen to 2e-16 at x = 6."""
