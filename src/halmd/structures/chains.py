@@ -11,7 +11,8 @@ Python is shared by all. The moves obey detailed balance exactly:
   octahedra), or on the part of it that must move together, is exchanged with what stands on the
   image by an operation of the space group (geometric clusters, Dress and Krauth 1995; Metropolis on
   the energy). Single atoms cannot leave a full column, so without these the sampling would not be
-  ergodic.
+  ergodic. Fillings that neither kind of move joins can be made up; in the crystals here, tests of
+  the mixing have found none.
 
 Elements of equal charge in one group are one kind of ion to the energy; which is which is drawn
 once, at random, which is the exact distribution.
@@ -23,9 +24,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
+from halmd.structures.columns import (
+    Columns,
+    column_numbers,
+    column_symmetry,
+    find_columns,
+    neighbour_lists,
+)
 from halmd.structures.lattice import (
     VACANCY,
     Floats,
@@ -35,7 +41,7 @@ from halmd.structures.lattice import (
     site_charges,
     total_energy_eV,
 )
-from halmd.structures.symmetry import SiteSymmetry, group_kinds, site_symmetry
+from halmd.structures.symmetry import SiteSymmetry
 
 _BLOCK = 512
 """Moves for which random numbers are drawn at once."""
@@ -63,13 +69,6 @@ class Exchange:
     change_e: float
     """Charge of B less that of A: what the mover's site gains."""
     to_vacancy: bool
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Connected sets of excluded sites that symmetry makes alike, shape (n_columns, size)."""
-
-    sites: Indices
 
 
 @dataclass
@@ -323,55 +322,6 @@ class Chains:
     def total_energies_eV(self) -> list[float]:
         """Energies summed afresh, free of the rounding of thousands of updates."""
         return [total_energy_eV(self.lattice, self.matrix_eV, o) for o in self.occupations()]
-
-
-def column_numbers(excluded: NDArray[np.bool_]) -> Indices:
-    """Number of the connected set of mutually excluded sites each site is in, shape (n,)."""
-    _, numbers = connected_components(csr_matrix(excluded), directed=False)
-    return np.asarray(numbers, dtype=np.int64)
-
-
-def neighbour_lists(excluded: NDArray[np.bool_]) -> Indices:
-    """Excluded neighbours of each site, filled up with -1, shape (n, largest number of them)."""
-    most = int(excluded.sum(axis=1).max())
-    found = np.argsort(~excluded, axis=1, kind="stable")[:, :most]
-    return np.where(np.take_along_axis(excluded, found, axis=1), found, -1)
-
-
-def column_symmetry(lattice: Lattice) -> SiteSymmetry:
-    """Symmetry of the excluded sites alone, groups kept apart; other sites stand still.
-
-    The rest of the crystal need not obey it: what a column move costs is worked out, not assumed.
-    """
-    n = len(lattice.groups)
-    inside = np.flatnonzero(lattice.excluded.any(axis=1))
-    if not len(inside):
-        return SiteSymmetry(np.arange(n)[None], np.arange(n)[None])
-    found = site_symmetry(lattice.cell_A, lattice.fractional[inside], group_kinds(lattice)[inside])
-    points = np.tile(np.arange(n), (len(found.points), 1))
-    translations = np.tile(np.arange(n), (len(found.translations), 1))
-    points[:, inside], translations[:, inside] = inside[found.points], inside[found.translations]
-    return SiteSymmetry(points, translations)
-
-
-def find_columns(lattice: Lattice, symmetry: SiteSymmetry) -> tuple[Columns, ...]:
-    """Connected sets of excluded sites, gathered by the symmetry that makes them alike."""
-    if not lattice.excluded.any():
-        return ()
-    numbers = column_numbers(lattice.excluded)
-    contents = {group: sum(content.values()) for group, content in lattice.contents.items()}
-    found = []
-    done: set[int] = set()
-    for number in np.unique(numbers):
-        members = np.flatnonzero(numbers == number)
-        if number in done or len(members) < 2:
-            continue
-        images = symmetry.translations[:, symmetry.points[:, members[0]]]
-        alike = np.unique(numbers[images])
-        done.update(alike.tolist())
-        if any(contents.get(lattice.groups[site], 0) for site in members):
-            found.append(Columns(np.array([np.flatnonzero(numbers == k) for k in alike])))
-    return tuple(found)
 
 
 def ion_classes(lattice: Lattice) -> list[IonClass]:
