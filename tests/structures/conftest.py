@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from halmd.composition import oxidation_states, parse_formula
-from halmd.structures.filling import exclusions, roundings, sites
+from halmd.structures.filling import exclusions, sites
 from halmd.structures.lattice import Lattice
+from halmd.structures.packing import nearest_contents
 from halmd.structures.prototypes import load_prototype
 from halmd.structures.supercell import Supercell
 
@@ -37,7 +38,8 @@ def lattice_of() -> LatticeOf:
         states = oxidation_states(parse_formula("".join(f"{e}{n}" for e, n in counts.items())))
         excluded = exclusions(prototype, cell, fractional, labels, states | {"Y": 3, "Li": 1})
         sizes = {label: labels.count(label) for label in dict.fromkeys(labels)}
-        contents = next(roundings(by_label, sizes, counts, labels=labels, excluded=excluded))
+        contents = nearest_contents(by_label, sizes, counts, labels, excluded)
+        assert contents is not None
         charges = np.array([float(states[element]) for element in counts])
         return Lattice(cell, fractional, labels, tuple(counts), charges, contents, excluded)
 

@@ -1,16 +1,14 @@
-"""How the sites of a supercell may be filled: places, pairs kept apart, whole numbers of atoms."""
+"""The sites of a supercell, and which pairs of them may not both be filled."""
 
-import heapq
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from halmd.errors import HalmdError
-from halmd.structures.packing import nearest_contents
 from halmd.structures.prototypes import Prototype
 from halmd.structures.supercell import Supercell, face_distances_A
 
@@ -112,68 +110,3 @@ def without_blocked(
             for k in open_sites:
                 result[k][element] *= 1 + amount * sizes[label] / held
     return result
-
-
-def roundings(
-    occupancies: Mapping[str, Mapping[str, float]],
-    sizes: Mapping[str, int],
-    counts: Mapping[str, int],
-    *,
-    labels: tuple[str, ...] = (),
-    excluded: NDArray[np.bool_] | None = None,
-) -> Iterator[dict[str, dict[str, int]]]:
-    """Whole numbers of atoms on each site label, from the nearest to the wanted ones outwards.
-
-    With `labels` and `excluded` of the sites, the first is the nearest that a filling with all
-    excluded pairs apart can have; nothing comes where there is none.
-    """
-    best = nearest_contents(occupancies, sizes, counts, labels, excluded)
-    if best is None:
-        return
-    wanted = {
-        (element, label): occupancy[element] * sizes[label]
-        for label, occupancy in occupancies.items()
-        for element in counts
-        if element in occupancy
-    }
-    keys = list(wanted)
-    targets = np.array([wanted[key] for key in keys])
-    first = tuple(best[label].get(element, 0) for element, label in keys)
-    moves = [
-        (a, b) for a, b in itertools.permutations(range(len(keys)), 2) if keys[a][0] == keys[b][0]
-    ]
-    # Best first: an atom at a time is carried from label to label, cheapest outcome next.
-    heap = [(0.0, first)]
-    seen = {first}
-    while heap:
-        _, numbers = heapq.heappop(heap)
-        if _fits(keys, numbers, sizes):
-            yield _contents(keys, numbers, sizes)
-        for a, b in moves:
-            label = keys[b][1]
-            if not numbers[a] or numbers[b] == sizes[label]:
-                continue
-            moved = list(numbers)
-            moved[a] -= 1
-            moved[b] += 1
-            entry = tuple(moved)
-            if entry not in seen:
-                seen.add(entry)
-                heapq.heappush(heap, (float(((np.array(entry) - targets) ** 2).sum()), entry))
-
-
-def _fits(keys: list[tuple[str, str]], numbers: tuple[int, ...], sizes: Mapping[str, int]) -> bool:
-    filled = dict.fromkeys(sizes, 0)
-    for (_, label), n in zip(keys, numbers, strict=True):
-        filled[label] += n
-    return all(n <= sizes[label] for label, n in filled.items())
-
-
-def _contents(
-    keys: list[tuple[str, str]], numbers: tuple[int, ...], sizes: Mapping[str, int]
-) -> dict[str, dict[str, int]]:
-    contents: dict[str, dict[str, int]] = {label: {} for label in sizes}
-    for (element, label), n in zip(keys, numbers, strict=True):
-        if n:
-            contents[label][element] = n
-    return contents
