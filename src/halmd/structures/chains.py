@@ -132,7 +132,7 @@ class Chains:
             lattice=lattice,
             matrix_eV=matrix_eV,
             exchanges=_exchanges(classes, frozen),
-            columns=() if frozen else find_columns(lattice, symmetry),
+            columns=find_columns(lattice, symmetry, frozen),
             column_symmetry=symmetry,
             slot_charge_e=np.repeat([one.charge_e for one in classes], numbers),
             slot_full=np.repeat([bool(one.species) for one in classes], numbers).astype(np.int16),

@@ -1,5 +1,6 @@
 """Connected sets of mutually excluded sites, such as columns of face-sharing octahedra."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,12 +48,17 @@ def column_symmetry(lattice: Lattice) -> SiteSymmetry:
     return SiteSymmetry(points, translations)
 
 
-def find_columns(lattice: Lattice, symmetry: SiteSymmetry) -> tuple[Columns, ...]:
-    """Connected sets of excluded sites, gathered by the symmetry that makes them alike."""
+def find_columns(
+    lattice: Lattice, symmetry: SiteSymmetry, frozen: Collection[str] = ()
+) -> tuple[Columns, ...]:
+    """Connected sets of excluded sites, gathered by the symmetry that makes them alike.
+
+    Sets that may hold `frozen` species, or that hold nothing, are left out.
+    """
     if not lattice.excluded.any():
         return ()
     numbers = column_numbers(lattice.excluded)
-    contents = {group: sum(content.values()) for group, content in lattice.contents.items()}
+    held = {g: {e for e, n in content.items() if n} for g, content in lattice.contents.items()}
     found = []
     done: set[int] = set()
     for number in np.unique(numbers):
@@ -62,6 +68,7 @@ def find_columns(lattice: Lattice, symmetry: SiteSymmetry) -> tuple[Columns, ...
         images = symmetry.translations[:, symmetry.points[:, members[0]]]
         alike = np.unique(numbers[images])
         done.update(alike.tolist())
-        if any(contents.get(lattice.groups[site], 0) for site in members):
+        species = set().union(*(held.get(lattice.groups[site], set()) for site in members))
+        if species and species.isdisjoint(frozen):
             found.append(Columns(np.array([np.flatnonzero(numbers == k) for k in alike])))
     return tuple(found)

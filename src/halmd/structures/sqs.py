@@ -4,9 +4,13 @@ Zunger, Wei, Ferreira and Bernard 1990; sqsgenerator (Gehringer, Friak and Holec
 arrangement whose Warren-Cowley parameters of the first shells are nearest to zero.
 """
 
+import contextlib
 import importlib
 import itertools
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,7 +103,8 @@ def _search(
         "seed": seed,
         "thread_config": 1,
     }
-    parsed = library.parse_config(config)
+    with _without_warnings():
+        parsed = library.parse_config(config)
     if hasattr(parsed, "msg"):
         raise HalmdError(f"sqsgenerator refuses the metal sublattice: {parsed.msg}; set sqs: false")
     numbers = {atomic_numbers[element]: k for k, element in enumerate(lattice.species)}
@@ -110,6 +115,23 @@ def _search(
     equal = sorted(tuple(int(z) for z in result.species) for result in best)
     chosen = equal[int(np.random.default_rng(seed).integers(len(equal)))]
     return np.array([numbers[z] for z in chosen])
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep pages of warnings off the terminal: shells of a disordered lattice are never regular.
+
+    The library writes them to the process's standard error, past Python, whatever its log level.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _library() -> Any:
