@@ -20,7 +20,7 @@ from halmd.structures.prototypes import (
 )
 from halmd.structures.radii import mean_radius_A, relative_volume
 from halmd.structures.substitution import Substitution, substitute
-from halmd.structures.words import part_of, shares
+from halmd.structures.words import mean_charge, part_of, shares
 
 _HALOGENS = ("F", "Cl", "Br", "I")
 
@@ -86,7 +86,7 @@ def _compared(
     words = f"it holds {_main(old_anions)} as this {'does' if kept >= 0.5 else 'does not'}"
     if metals:
         radius, old_radius = mean_radius_A(metals, states), mean_radius_A(old_metals, before)
-        state, old_state = _mean_state(metals, states), _mean_state(old_metals, before)
+        state, old_state = mean_charge(metals, states), mean_charge(old_metals, before)
         if (
             abs(per_anion - old_per_anion) > _FARTHEST_METAL_TO_ANION
             or abs(state - old_state) > _FARTHEST_STATE
@@ -159,11 +159,6 @@ def _main(part: Formula) -> str:
     return max(part, key=lambda e: part[e])
 
 
-def _mean_state(metals: Formula, states: Mapping[str, int]) -> float:
-    total = sum(metals.values(), Fraction(0))
-    return float(sum((n * states[e] for e, n in metals.items()), Fraction(0)) / total)
-
-
 def _named(metals: Formula, states: Mapping[str, int]) -> str:
     return " and ".join(f"{e}{states[e]}+" for e in metals)
 
@@ -176,6 +171,11 @@ def _require_halide(text: str, formula: Formula, states: Mapping[str, int]) -> N
             "prototype: for anything else"
         )
     others = [e for e in formula if states[e] < -1]
+    if not others and not part_of(formula, states, 2, 9):
+        raise HalmdError(
+            f"{text} holds nothing but monovalent ions, of which no prototype is known; give a CIF "
+            "as prototype:"
+        )
     if others and part_of(formula, states, 2, 9):
         raise HalmdError(
             f"{text}: no prototype is known for an oxyhalide of a metal (it holds "

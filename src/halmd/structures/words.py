@@ -11,6 +11,14 @@ _METALS_DIFFER_A = 0.13
 chlorides (Y 0.90 Å trigonal, Sc 0.745 Å monoclinic)."""
 
 
+_MONOVALENT_REPLACED = Fraction(1, 10)
+"""Larger shares of another monovalent cation on the sites of the mobile ion are an assumption."""
+
+_CHARGE_DIFFERS = 0.6
+"""Mean charges of the metals so far apart empty or fill so many Li sites that the crystal becomes
+another: Li3MX6, Li2MX6 and LiMX6 have types of their own."""
+
+
 def part_of(formula: Formula, states: Mapping[str, int], low: int, high: int) -> Formula:
     """Elements of a formula whose oxidation states lie between two numbers, both included."""
     return {e: n for e, n in formula.items() if low <= states[e] <= high}
@@ -48,13 +56,17 @@ def caution_words(
     words = list(extra_sites)
     anions, old = part_of(formula, states, -9, -1), part_of(parent, before, -9, -1)
     kept = sum(float(x) for e, x in shares(anions).items() if e in old)
-    if kept < 0.5:
-        words.append(f"the prototype holds {', '.join(old)} where this holds {', '.join(anions)}")
+    if kept <= 0.5:
+        words.append(
+            f"the prototype holds {', '.join(old)}, of which half or more is replaced: "
+            f"{', '.join(anions)}"
+        )
     if len({states[e] for e in anions}) > kinds_of_anion_site:
         words.append("anions of different charge share sites, which is assumed")
     mobile, old = part_of(formula, states, 1, 1), part_of(parent, before, 1, 1)
-    if old and mobile and not set(mobile) & set(old):
-        words.append(f"{', '.join(mobile)} put in the place of {', '.join(old)}")
+    new = {e: x for e, x in shares(mobile).items() if e not in old}
+    if old and sum(new.values(), Fraction(0)) > _MONOVALENT_REPLACED:
+        words.append(f"{', '.join(new)} put in the place of {', '.join(old)}")
     metals, old = part_of(formula, states, 2, 9), part_of(parent, before, 2, 9)
     if metals and old:
         away = mean_radius_A(metals, states) - mean_radius_A(old, before)
@@ -63,7 +75,19 @@ def caution_words(
                 f"the metals are {abs(away):.2f} Å {'larger' if away > 0 else 'smaller'} than "
                 f"{' and '.join(old)}, which may change the type of structure"
             )
+        charge, old_charge = mean_charge(metals, states), mean_charge(old, before)
+        if abs(charge - old_charge) > _CHARGE_DIFFERS:
+            words.append(
+                f"the metals' mean charge is {charge:+.3g}, not {old_charge:+.3g} as in the "
+                "prototype, which may change the type of structure"
+            )
     return tuple(words)
+
+
+def mean_charge(metals: Formula, states: Mapping[str, int]) -> float:
+    """Mean oxidation state of some metals."""
+    total = sum(metals.values(), Fraction(0))
+    return float(sum((n * states[e] for e, n in metals.items()), Fraction(0)) / total)
 
 
 def confidence_of(parent: str, same: bool, doubtful: bool) -> str:
