@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from walks import FRAME_PS, hopping
 
 from halmd.config import ArrheniusSettings, DiffusionSettings, PlotSettings
@@ -62,6 +63,18 @@ def results(folder: Path) -> MaterialResults:
     return load_material(folder)
 
 
+def legend_texts(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_computed_values_of_two_near_compositions_are_drawn_once(results: MaterialResults) -> None:
+    near = replace(results, name="near", formula="Li2.9Y1.0333333Cl6")
+    labels = legend_texts(arrhenius_figure([results, near], PlotSettings()))
+    published = [label for label in labels if label.startswith("published")]
+    assert published
+    assert len(published) == len(set(published))
+
+
 def test_table_has_every_run_pooled_and_extrapolated_rows(
     results: MaterialResults, tmp_path: Path
 ) -> None:
@@ -100,7 +113,7 @@ def test_figures_show_data_fit_extrapolation_and_literature(results: MaterialRes
         assert any(np.allclose(values, 1000 / 298) for values in x), "measured values"
         assert any(np.max(values) == pytest.approx(1000 / 300) for values in x), "extrapolation"
         assert any(line.get_marker() == "x" for line in axes.get_lines()), "run left out"
-    labels = [text.get_text() for text in right.get_legend().get_texts()]
+    labels = legend_texts(figure)
     assert any("10.1002/adma.201803075" in label for label in labels)
     assert any("suspect" in label for label in labels)
     # Values only remembered by whoever wrote the table are not drawn.
@@ -120,12 +133,11 @@ def test_every_report_says_when_the_crystal_is_in_doubt(
         with (tmp_path / "conductivity.csv").open() as stream:
             rows = list(csv.DictReader(stream))
         lines = "\n".join(part for part in summary(material) if isinstance(part, str))
-        legend = arrhenius_figure([material], PlotSettings()).axes[0].get_legend()
-        assert legend is not None
+        labels = legend_texts(arrhenius_figure([material], PlotSettings()))
         return [
             all(row["structure_confidence"] == "low" for row in rows),
             "LOW confidence" in lines and "caution: its sites are assumed" in lines,
-            any("LOW confidence: a_crystal" in text.get_text() for text in legend.get_texts()),
+            any("LOW confidence: a_crystal" in text for text in labels),
             "LOW confidence" in msd_figure(material).get_suptitle(),
         ]
 
@@ -135,9 +147,7 @@ def test_every_report_says_when_the_crystal_is_in_doubt(
 
 def test_two_materials_are_told_apart(results: MaterialResults) -> None:
     other = replace(results, formula="Li3YBr6")
-    legend = arrhenius_figure([results, other], PlotSettings()).axes[0].get_legend()
-    assert legend is not None
-    labels = [text.get_text() for text in legend.get_texts()]
+    labels = legend_texts(arrhenius_figure([results, other], PlotSettings()))
     assert labels[:2] == [subscripted("Li3YCl6"), subscripted("Li3YBr6")]
 
 

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from halmd.config import PlotSettings
-from halmd.reference import computed, measured
+from halmd.reference import Published, computed, measured
 from halmd.report.results import MaterialResults
 from halmd.units import KELVIN_AT_0_C
 
@@ -38,6 +38,9 @@ STYLE = {
 
 _LN10 = np.log(10.0)
 _LIKELY = 0.5
+_NAMED = 4
+"""More materials than these are counted in the title; the legend names them all."""
+_LEGEND_LINE_INCH = 0.165
 _MEASURED_MARKERS = ("*", "P", "X", "h", "d")
 _COMPUTED_MARKERS = ("^", "v", "<", ">", "8")
 
@@ -52,30 +55,31 @@ def arrhenius_figure(results: Sequence[MaterialResults], settings: PlotSettings)
     literature."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 5.6), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        for axes, times_T in ((left, True), (right, False)):
+        published: list[Any] = []
+        for axes, times_T in zip(figure.subplots(1, 2), (True, False), strict=True):
             for number, material in enumerate(results):
-                _draw_material(axes, material, COLOURS[number % len(COLOURS)], times_T)
-            handles = _draw_literature(axes, results, settings, times_T)
+                colour = COLOURS[number % len(COLOURS)]
+                _draw_material(axes, material, colour, times_T, alone=len(results) == 1)
+            published = _draw_literature(axes, results, settings, times_T)
             _decorate(axes, times_T)
-            if not times_T:
-                axes.legend(
-                    handles=handles,
-                    loc="lower left",
-                    handlelength=1.6,
-                    borderaxespad=0.8,
-                )
-        left.legend(
-            handles=_material_handles(results) + _key_handles(), loc="lower left", borderaxespad=0.8
-        )
+        own = _material_handles(results) + _key_handles(alone=len(results) == 1)
+        # Below the axes, where no number of materials or published values covers the data.
+        for handles, side in ((own, "left"), (published, "right")):
+            if handles:
+                figure.legend(handles=handles, loc=f"outside lower {side}", handlelength=1.6)
+        lines = max(len(own), len(published))
+        figure.set_figheight(4.4 + _LEGEND_LINE_INCH * lines)
+        names = [subscripted(material.formula) for material in results]
         figure.suptitle(
             "Nernst-Einstein conductivity from molecular dynamics: "
-            + ", ".join(subscripted(material.formula) for material in results)
+            + (", ".join(names) if len(names) <= _NAMED else f"{len(names)} materials")
         )
     return figure
 
 
-def _draw_material(axes: Axes, material: MaterialResults, colour: str, times_T: bool) -> None:
+def _draw_material(
+    axes: Axes, material: MaterialResults, colour: str, times_T: bool, *, alone: bool
+) -> None:
     record = material.arrhenius
     for run in material.runs:
         if "sigma_NE_S_per_cm" not in run or not run["sigma_NE_S_per_cm"] > 0:
@@ -109,7 +113,7 @@ def _draw_material(axes: Axes, material: MaterialResults, colour: str, times_T: 
         )
     if record["verdict"] != "ok":
         return
-    _draw_band(axes, record, colour, times_T)
+    _draw_band(axes, record, colour, times_T, alone=alone)
     _draw_break(axes, record, colour, times_T)
     for there in record["at_temperatures"]:
         T = there["temperature_K"]
@@ -129,8 +133,13 @@ def _draw_material(axes: Axes, material: MaterialResults, colour: str, times_T: 
         )
 
 
-def _draw_band(axes: Axes, record: dict[str, Any], colour: str, times_T: bool) -> None:
-    """Fit with its bands; beyond the data dashed, with what an unseen change of Ea would add."""
+def _draw_band(
+    axes: Axes, record: dict[str, Any], colour: str, times_T: bool, *, alone: bool
+) -> None:
+    """Fit with its bands; beyond the data dashed, with what an unseen change of Ea would add.
+
+    Among other materials only the 68 % band, because bands upon bands show nothing.
+    """
     band = record["band"]
     x = np.array(band["per_1000_K"])
     shift = 0.0 if times_T else np.log10(1000 / x)
@@ -150,10 +159,10 @@ def _draw_band(axes: Axes, record: dict[str, Any], colour: str, times_T: bool) -
         axes.plot([coldest, *x[x > coldest]], [ends[1], *line[x > coldest]], **dashed)
     if x[0] < hottest:
         axes.plot([*x[x < hottest], hottest], [*line[x < hottest], ends[0]], **dashed)
-    for level, alpha in (("95", 0.12), ("68", 0.22)):
+    for level, alpha in (("95", 0.12), ("68", 0.22)) if alone else (("68", 0.15),):
         low, high = (np.array(end) / _LN10 - shift for end in band[f"interval{level}"])
         axes.fill_between(x, low, high, color=colour, alpha=alpha, linewidth=0)
-    for end in band["with_unseen_change95"]:
+    for end in band["with_unseen_change95"] if alone else ():
         edge = np.where((x > coldest) | (x < hottest), np.array(end) / _LN10 - shift, np.nan)
         axes.plot(x, edge, color=colour, linewidth=0.9, linestyle=":")
 
@@ -188,6 +197,7 @@ def _draw_literature(
 ) -> list[Any]:
     """Published values as symbols of their own; returns what the legend shows of them."""
     handles = []
+    drawn: set[Published] = set()
     for number, material in enumerate(results):
         colour = COLOURS[number % len(COLOURS)] if len(results) > 1 else "black"
         groups = []
@@ -198,6 +208,10 @@ def _draw_literature(
         for values, markers, kind in groups:
             styles: dict[str, str] = {}
             for value in values:
+                # Computed values of a composition nearby may belong to several materials.
+                if value in drawn:
+                    continue
+                drawn.add(value)
                 key = value.citation if kind == "measured" else value.method
                 fresh = key not in styles
                 marker = styles.setdefault(key, markers[len(styles) % len(markers)])
@@ -218,7 +232,7 @@ def _draw_literature(
                     f"{kind}: {1000 * value.sigma_S_per_cm:.3g} mS/cm at {value.temperature_K:g} K"
                 )
                 if kind == "measured":
-                    text += f"\n  {value.citation}" + (", suspect" if value.suspect else "")
+                    text += f", {value.citation}" + (", suspect" if value.suspect else "")
                 else:
                     note = " (hollow: extrapolated)" if value.extrapolated else ""
                     text = f"published for {subscripted(value.formula)}: {value.method}{note}"
@@ -247,9 +261,17 @@ def doubt_words(material: MaterialResults) -> str:
     return f" (LOW confidence: {material.structure['prototype']})" if material.doubtful else ""
 
 
-def _key_handles() -> list[Any]:
-    """What halmd's own symbols mean."""
-    colour = COLOURS[0]
+def _key_handles(*, alone: bool) -> list[Any]:
+    """What halmd's own symbols mean, in the colour of a material that stands alone."""
+    colour = COLOURS[0] if alone else "black"
+    change = Line2D(
+        [],
+        [],
+        color=colour,
+        linewidth=0.9,
+        linestyle=":",
+        label="95 % with a change of Ea beyond the data",
+    )
     return [
         Line2D([], [], marker="o", color=colour, linestyle="none", label="mean of runs, 68 %"),
         Line2D(
@@ -275,15 +297,8 @@ def _key_handles() -> list[Any]:
         ),
         Line2D([], [], color=colour, label="Arrhenius fit"),
         Line2D([], [], color=colour, linestyle=(0, (4, 2.5)), label="extrapolation"),
-        Patch(color=colour, alpha=0.25, label="68 % and 95 % of the fit"),
-        Line2D(
-            [],
-            [],
-            color=colour,
-            linewidth=0.9,
-            linestyle=":",
-            label="95 % with a change of Ea beyond the data",
-        ),
+        Patch(color=colour, alpha=0.25, label=f"68 % {'and 95 % ' * alone}of the fit"),
+        *([change] if alone else []),
         Line2D(
             [],
             [],
@@ -303,9 +318,6 @@ def _decorate(axes: Axes, times_T: bool) -> None:
         if times_T
         else r"log$_{10}$($\sigma$ / (S cm$^{-1}$))"
     )
-    low, high = axes.get_ylim()
-    # Room for the legend below the data.
-    axes.set_ylim(low - 0.62 * (high - low), high)
     top = axes.secondary_xaxis("top", functions=(_celsius, _per_1000_kelvin))
     top.set_xlabel("temperature (°C)")
     left, right = axes.get_xlim()
