@@ -1,12 +1,17 @@
 """What is assumed when ions take the places of others is said, and lowers the confidence."""
 
+from pathlib import Path
+
 import pytest
 
 from halmd.config import StructureSettings
 from halmd.errors import HalmdError
+from halmd.structures.known import known_compositions
 from halmd.structures.plan import plan
 
 SETTINGS = StructureSettings(min_length_A=8.0, beyond_tolerance="nearest")
+TABLE = StructureSettings(min_length_A=9.5)
+"""Those of `halmd compositions`."""
 
 
 @pytest.mark.parametrize(
@@ -38,3 +43,18 @@ def test_small_substitutions_are_derived_without_a_caution(formula: str) -> None
 def test_a_salt_of_monovalent_ions_has_no_prototype() -> None:
     with pytest.raises(HalmdError, match="LiCl holds nothing but monovalent ions"):
         plan("LiCl", SETTINGS)
+
+
+def test_page_of_compositions_has_every_row_as_it_would_be_built_now() -> None:
+    page = Path("docs/compositions.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    for row in known_compositions():
+        if row.later:
+            assert any(line.startswith(f"| {row.formula} | {row.phase} | ") for line in lines)
+            continue
+        made = plan(row.formula, TABLE, mobile=row.mobile, prototype=row.prototype)
+        low = "**LOW**" if made.confidence == "low" else made.confidence
+        found = [line.split(" | ") for line in lines if f" {row.formula} | {row.phase} |" in line]
+        assert [line[2] for line in found] == [made.prototype]
+        assert [line[7] for line in found] == [low]
+        assert found[0][4].split(" (")[0] == made.achieved_formula
