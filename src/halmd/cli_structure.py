@@ -92,8 +92,9 @@ def structure(
     write_orderings(found, output)
     made = summary(found)
     confidence = made["confidence"].upper() if made["confidence"] == "low" else made["confidence"]
+    n = len(found.orderings)
     typer.echo(
-        f"{formula}: {len(found.orderings)} orderings of {made['achieved_formula']}, "
+        f"{formula}: {n} ordering{'s' if n > 1 else ''} of {made['achieved_formula']}, "
         f"{made['atoms']} atoms, from {made['prototype']} (confidence: {confidence})"
     )
     for words in made["cautions"]:
