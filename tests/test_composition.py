@@ -92,6 +92,8 @@ def test_malformed_formula_is_one_line(text: str, message: str) -> None:
         ("Li3FeCl6", {"Fe": 3}),
         ("Li1.52Mn1.24Cl4", {"Mn": 2}),
         ("Li3OCl", {"O": -2}),
+        ("LiWCl6", {"W": 5}),
+        ("Li3MoCl6", {"Mo": 3}),
     ],
 )
 def test_oxidation_states_are_those_of_the_neutral_compound(

@@ -74,3 +74,33 @@ def test_a_plan_takes_no_time() -> None:
     start = time.perf_counter()
     plan("Li2.75Y1/6Er1/6Yb1/6In0.25Zr0.25Cl6", SETTINGS)
     assert time.perf_counter() - start < 1.0
+
+
+@pytest.mark.parametrize(
+    ("formula", "caution"),
+    [
+        # LiGaCl4 and LiAlCl4 have tetrahedra, Li3BiCl6 no known crystal, CuCl2 uneven bonds.
+        ("Li3GaCl6", "Ga3+ mostly has four"),
+        ("LiAlCl4", "Al3+ mostly has four"),
+        ("Li3BiCl6", "Bi3+ has a lone pair"),
+        ("Li2CuCl4", "Cu2+ is a Jahn-Teller ion"),
+        # Between trigonal Li3YCl6 and monoclinic Li3YBr6.
+        ("Li3YCl4Br2", "33.3 % of the anions"),
+    ],
+)
+def test_what_a_crystallographer_would_doubt_is_low(formula: str, caution: str) -> None:
+    made = plan(formula, SETTINGS)
+    assert made.confidence == "low"
+    assert any(caution in words for words in made.cautions)
+
+
+def test_what_measurements_bear_out_is_not_doubted() -> None:
+    # AlF6 octahedra are common; the monoclinic chloride takes Al, and a fifth of F, in.
+    assert not any("four" in words for words in plan("Li3AlF6", SETTINGS).cautions)
+    assert plan("Li3Al0.7Y0.3Cl6", SETTINGS).confidence == "derived"
+    assert plan("Li3InCl4.8F1.2", SETTINGS).confidence == "derived"
+
+
+def test_low_prototype_says_what_was_guessed() -> None:
+    cautions = plan("Li2HfCl6", SETTINGS).cautions
+    assert any("recalled from memory" in words for words in cautions)

@@ -11,6 +11,21 @@ _METALS_DIFFER_A = 0.13
 chlorides (Y 0.90 Å trigonal, Sc 0.745 Å monoclinic)."""
 
 
+_HALOGEN_KEPT = 0.75
+"""With less of the prototype's halogens left, the type of another end member may be taken: Li3YCl6
+is trigonal, Li3YBr6 monoclinic; Li2ZrCl4.8F1.2 and Li3InCl4.8F1.2 are still of the chloride's."""
+
+_OWN_SURROUNDINGS = 0.75
+"""So large a share of metals that seldom have six halogens around them asks for a structure of its
+own; Li3Al0.7Y0.3Cl6 is still monoclinic as Li3ScCl6."""
+
+_FOUR_HALOGENS = {("Be", 2), ("Al", 3), ("Ga", 3), ("Si", 4), ("Ge", 4)}
+"""Metals with four heavy halogens around them, as in LiAlCl4, LiGaCl4 and SiCl4; fluorine has room
+for six."""
+
+_LONE_PAIRS = {("Sn", 2), ("Sb", 3), ("Bi", 3)}
+_JAHN_TELLER = {("Cr", 2), ("Mn", 3), ("Cu", 2)}
+
 _MONOVALENT_REPLACED = Fraction(1, 10)
 """Larger shares of another monovalent cation on the sites of the mobile ion are an assumption."""
 
@@ -61,6 +76,11 @@ def caution_words(
             f"the prototype holds {', '.join(old)}, of which half or more is replaced: "
             f"{', '.join(anions)}"
         )
+    elif kept < _HALOGEN_KEPT:
+        words.append(
+            f"{100 * (1 - kept):.3g} % of the anions are not those of the prototype, which may "
+            "change the type of structure"
+        )
     if len({states[e] for e in anions}) > kinds_of_anion_site:
         words.append("anions of different charge share sites, which is assumed")
     mobile, old = part_of(formula, states, 1, 1), part_of(parent, before, 1, 1)
@@ -81,7 +101,32 @@ def caution_words(
                 f"the metals' mean charge is {charge:+.3g}, not {old_charge:+.3g} as in the "
                 "prototype, which may change the type of structure"
             )
+        words += _unusual_surroundings(metals, old, states, before, anions)
     return tuple(words)
+
+
+def _unusual_surroundings(
+    metals: Formula,
+    old: Formula,
+    states: Mapping[str, int],
+    before: Mapping[str, int],
+    anions: Formula,
+) -> list[str]:
+    """Words on metals that seldom sit in the octahedra of most prototypes."""
+    light = float(shares(anions).get("F", Fraction(0))) >= 0.5
+    kinds = [
+        (_LONE_PAIRS, "has a lone pair, which seldom leaves it in a regular octahedron"),
+        (_JAHN_TELLER, "is a Jahn-Teller ion, which distorts its octahedron"),
+    ]
+    if not light:
+        kinds.append((_FOUR_HALOGENS, "mostly has four of these anions around it, not six"))
+    words = []
+    for kind, what in kinds:
+        mine = {e: x for e, x in shares(metals).items() if (e, states[e]) in kind}
+        known = any((e, before[e]) in kind for e in old)
+        if not known and float(sum(mine.values(), Fraction(0))) >= _OWN_SURROUNDINGS:
+            words += [f"{e}{states[e]}+ {what}" for e in mine]
+    return words
 
 
 def mean_charge(metals: Formula, states: Mapping[str, int]) -> float:
