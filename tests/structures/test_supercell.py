@@ -104,3 +104,13 @@ def test_cubic_cells_are_found() -> None:
     matrix = most_cubic(primitive, 4, 10.0)
     assert matrix is not None
     assert np.allclose(face_distances_A(matrix @ primitive), 10.4)
+
+
+@pytest.mark.parametrize("beyond", ["refuse", "nearest"])
+@pytest.mark.parametrize("text", ["Li2.99Y0.99Zr0.01Cl6", "Li3YCl5.98F0.02"])
+def test_a_dopant_is_never_lost_to_the_tolerance(text: str, beyond: str) -> None:
+    settings_ = StructureSettings.model_validate({"min_length_A": 8.0, "beyond_tolerance": beyond})
+    made = plan(text, settings_)
+    assert min(made.counts.values()) >= 1
+    assert set(made.counts) == set(parse_formula(text))
+    assert made.deviation <= settings_.composition_tolerance

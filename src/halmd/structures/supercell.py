@@ -55,8 +55,8 @@ def whole_counts(
 
     The anions together are counted exactly (their sites are full); each anion and each cation other
     than `mobile`, and all metals together, are rounded up or down; the mobile ion makes the cell
-    neutral. None when the anions do not come out whole or no rounding is neutral. The deviation is
-    the largest one per formula unit.
+    neutral. No element is lost, however little of it there is. None when the anions do not come
+    out whole or no rounding is neutral. The deviation is the largest one per formula unit.
     """
     exact = {element: amount * units for element, amount in formula.items()}
     anions = {element: n for element, n in exact.items() if states[element] < 0}
@@ -74,6 +74,8 @@ def whole_counts(
                     continue
                 counts[mobile] = rest
             elif charge:
+                continue
+            if not all(counts.values()):
                 continue
             deviation = max(float(abs(counts[e] - exact[e]) / units) for e in formula)
             if best is None or deviation < best[1] - 1e-12:
