@@ -162,6 +162,13 @@ def test_the_parent_is_of_the_family(text: str, prototype: str) -> None:
     assert why.startswith("chosen because ")
 
 
+@pytest.mark.parametrize("tenths", range(6))
+def test_indium_and_zirconium_keep_the_monoclinic_type(tenths: int) -> None:
+    text = f"Li{3 - tenths / 10:g}In{1 - tenths / 10:g}" + f"Zr{tenths / 10:g}" * bool(tenths)
+    assert placed(text + "Cl6")[0].parent.details["space_group"] == "C 2/m"
+    assert placed("Li2.5Y0.5Zr0.5Cl6")[0].parent.details["space_group"] == "P n m a"
+
+
 def test_glass_asked_for_by_name() -> None:
     with pytest.raises(HalmdError, match="only crystals are built"):
         placed("LiTaCl6", "glass")

@@ -49,13 +49,15 @@ def candidates(
     state, half the metals being other elements, or a tenth of the anions; another number of metals
     per anion counts two and one for each 0.02. Ordered models, those that are not the first of
     their composition, and those written with another number of anions (MX4, MX6) stand a little
-    back.
+    back. A prototype is left out for metals smaller than its `smallest_metals_A`.
     """
     entries = catalogue(folder)
     found = []
     for name, entry in entries.items():
         other = parse_formula(entry["formula"])
         if entry.get("only_as_written") and not _same_writing(formula, other, states):
+            continue
+        if _too_small(formula, states, entry):
             continue
         candidate = _compared(formula, states, name, other, _is_first(name, entries))
         if candidate is not None:
@@ -68,6 +70,12 @@ def _is_first(name: str, entries: Mapping[str, Mapping[str, Any]]) -> bool:
     mine = entries[name]
     twins = [e for e in entries.values() if e["formula"] == mine["formula"]]
     return (len(twins) == 1 or bool(mine.get("default"))) and not mine.get("ordered")
+
+
+def _too_small(formula: Formula, states: Mapping[str, int], entry: Mapping[str, Any]) -> bool:
+    """Whether the metals are smaller than any with which a type of structure is known."""
+    metals = part_of(formula, states, 2, 9)
+    return mean_radius_A(metals, states) < float(entry.get("smallest_metals_A", 0.0))
 
 
 def _compared(
