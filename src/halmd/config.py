@@ -7,7 +7,7 @@ import difflib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -279,10 +279,10 @@ def parse_campaign(record: dict[str, Any], *, source: str = "config") -> Campaig
     try:
         return Campaign.model_validate(record)
     except ValidationError as error:
-        raise HalmdError(f"{source}: {_one_line(error)}") from None
+        raise HalmdError(f"{source}: {problem_in(error, Campaign)}") from None
 
 
-def _one_line(error: ValidationError) -> str:
+def problem_in(error: ValidationError, settings: type[Settings]) -> str:
     """The first problem of a validation, with its YAML path and the nearest right key."""
     # A misspelt key is also a missing one; the misspelling is what the person did.
     problems = sorted(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
@@ -290,7 +290,7 @@ def _one_line(error: ValidationError) -> str:
     more = error.error_count() - 1
     path = _yaml_path(problem["loc"])
     if problem["type"] == "extra_forbidden":
-        text = f"unknown key `{path}`{_nearest_key(problem['loc'])}"
+        text = f"unknown key `{path}`{_nearest_key(problem['loc'], settings)}"
     elif problem["type"] == "missing":
         text = f"`{path}` is missing"
     else:
@@ -315,13 +315,12 @@ def _yaml_path(location: tuple[int | str, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)[1:]
 
 
-def _nearest_key(location: tuple[int | str, ...]) -> str:
+def _nearest_key(location: tuple[int | str, ...], settings: type[Settings]) -> str:
     """Name the right key closest to the misspelt last part of `location`, if any is near."""
-    model: Any = Campaign
+    model = settings
     for part in location[:-1]:
         if isinstance(part, str):
-            annotation = model.model_fields[part].annotation
-            model = Material if part == "materials" else annotation
+            model = _settings_in(model.model_fields[part].annotation) or model
     word = str(location[-1])
     known = list(model.model_fields)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
@@ -333,7 +332,7 @@ def _nearest_key(location: tuple[int | str, ...]) -> str:
         return f"; did you mean `{near[0]}`?"
     elsewhere = [
         f"{name}.{key}"
-        for name, field in Campaign.model_fields.items()
+        for name, field in settings.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
         for key in field.annotation.model_fields
         if difflib.get_close_matches(word, [key], n=1, cutoff=0.8)
@@ -341,6 +340,14 @@ def _nearest_key(location: tuple[int | str, ...]) -> str:
     if elsewhere:
         return f"; did you mean `{elsewhere[0]}`?"
     return f"; known here: {', '.join(known)}"
+
+
+def _settings_in(annotation: Any) -> type[Settings] | None:
+    """The settings that a field holds, alone or in a list."""
+    for part in (annotation, *get_args(annotation)):
+        if isinstance(part, type) and issubclass(part, Settings):
+            return part
+    return None
 
 
 def full_example() -> str:

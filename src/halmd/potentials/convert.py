@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
@@ -63,8 +64,11 @@ def reference(atoms: Atoms, calculator: Any) -> dict[str, Any]:
     }
 
 
-def describe(model: Path) -> dict[str, Any]:
-    """Elements, cutoff and float64 reference values of a MACE model (imports torch)."""
+def describe(model: Path, structures: list[Atoms] | None = None) -> dict[str, Any]:
+    """Elements, cutoff and float64 reference values of a MACE model (imports torch).
+
+    The values are of the given structures, or of cells made of the model's elements.
+    """
     # e3nn 0.4.4 reads its own constants with an old torch.load.
     os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
     from mace.calculators import MACECalculator
@@ -74,7 +78,10 @@ def describe(model: Path) -> dict[str, Any]:
     return {
         "elements": elements,
         "r_max_A": float(calculator.r_max),
-        "self_check": [reference(atoms, calculator) for atoms in probe_structures(elements)],
+        "self_check": [
+            reference(atoms, calculator)
+            for atoms in (probe_structures(elements) if structures is None else structures)
+        ],
     }
 
 
@@ -83,8 +90,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--structures", type=Path, help="extxyz with structures to be computed")
     arguments = parser.parse_args()
-    arguments.target.write_text(json.dumps(describe(arguments.model)), encoding="utf-8")
+    structures = ase.io.read(arguments.structures, ":") if arguments.structures else None
+    facts = describe(arguments.model, structures)
+    arguments.target.write_text(json.dumps(facts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""`halmd distill`: a small, fast student potential from a large teacher."""

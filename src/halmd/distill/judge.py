@@ -1,0 +1,245 @@
+"""`halmd validate-potential`: the finished student against its teacher, on what it never saw.
+
+Every part is written when it is done and not done again, so a killed validation goes on.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+
+from halmd.distill.cells import (
+    npt_frames,
+    one_of_each_family,
+    relaxed_cells,
+    reweighted_volume,
+    teacher_volume_A3,
+)
+from halmd.distill.errors import Compared, compare, errors, grouped
+from halmd.distill.fit import usable
+from halmd.distill.label import Labelled, label, read_labelled
+from halmd.distill.robustness import collapse_test, pair_scan
+from halmd.distill.settings import DistillSettings
+from halmd.distill.stages import labelled_stage, model_file, native_of
+from halmd.distill.starts import Start, read_starts
+from halmd.errors import HalmdError
+from halmd.files import read_json, whole_file, write_json
+from halmd.potentials.evaluators import native_calculator
+
+Say = Callable[[str], None]
+Record = dict[str, Any]
+
+
+def validate_potential(settings: DistillSettings, say: Say) -> Record:
+    """Judge the student and write validation.json; returns its content.
+
+    Raises HalmdError when the student or the labels of the test are missing.
+    """
+    model = model_file(settings, "final")
+    if not model.exists():
+        raise HalmdError(f"{model}: no such student; run `halmd fit` first")
+    native = native_of(model)
+    folder = settings.folder / "validation"
+    cache = settings.folder / "native-cache"
+    starts = read_starts(settings.folder / "starts.extxyz")
+    parts: dict[str, Callable[[], Record]] = {
+        "errors": lambda: _held_out_errors(settings, native, cache),
+        "pairs": lambda: _pairs(settings, starts, native, cache),
+        "cells": lambda: _cells(settings, starts, native, cache, folder, say),
+        "collapse": lambda: _collapse(settings, starts, native, cache),
+    }
+    found: Record = {}
+    for name, part in parts.items():
+        path = folder / f"{name}.json"
+        if not path.exists():
+            say(f"judging {name}")
+            write_json(path, part())
+        found[name] = read_json(path)
+    verdicts = bars(found, settings)
+    summary = [f"{'holds' if held else 'FAILS'}: {text}" for text, held in verdicts]
+    record = {
+        "name": settings.name,
+        **found,
+        "bars_hold": all(held for _, held in verdicts),
+        "summary": summary,
+    }
+    write_json(settings.folder / "validation.json", record)
+    return record
+
+
+def bars(found: Record, settings: DistillSettings) -> list[tuple[str, bool]]:
+    """Each bar in words with the figure found, and whether it holds."""
+    wanted = settings.bars
+    verdicts = []
+    for family, record in found["errors"]["by_family"].items():
+        relative, energy = record["force_relative"], record["energy_rmse_meV_per_atom"]
+        mobile = record["by_species"][settings.mobile]["force_rmse_meV_per_A"]
+        verdicts += [
+            (f"{family}: forces {relative:.1%} of their RMS", relative <= wanted.force_relative),
+            (
+                f"{family}: forces on {settings.mobile} {mobile:.0f} meV/Å",
+                mobile <= wanted.mobile_force_meV_per_A,
+            ),
+            (f"{family}: energy {energy:.2f} meV/atom", energy <= wanted.energy_meV_per_atom),
+        ]
+    low, high = wanted.slope
+    for species, record in found["errors"]["all"]["by_species"].items():
+        slope = record["force_slope"]
+        verdicts.append((f"{species}: slope of forces {slope:.3f}", low <= slope <= high))
+    for family, record in found["cells"].items():
+        if not isinstance(record, dict):
+            continue
+        at_rest, npt = record["relaxed_student_over_teacher"], record["npt"]
+        verdicts += [
+            (
+                f"{family}: volume at 0 K {at_rest:.4f} of the teacher's",
+                abs(at_rest - 1) <= wanted.volume_at_rest,
+            ),
+            (
+                f"{family}: volume at {record['npt_temperature_K']:.0f} K "
+                f"{npt['student_over_teacher']:.4f} of the teacher's",
+                abs(npt["student_over_teacher"] - 1) <= wanted.volume_in_npt,
+            ),
+        ]
+    holes = [pair for pair, record in found["pairs"].items() if _is_hole(record)]
+    verdicts.append((f"pairs with a hole: {', '.join(holes) or 'none'}", not holes))
+    for family, record in found["collapse"].items():
+        if isinstance(record, dict):
+            how = record["why"] or f"{record['length_ps']:.0f} ps"
+            verdicts.append((f"{family}: compressed by 15 % at 1200 K: {how}", record["stable"]))
+    return verdicts
+
+
+def _is_hole(record: Any) -> bool:
+    return isinstance(record, dict) and not record["repulsive"]
+
+
+def _held_out_errors(settings: DistillSettings, native: Path, cache: Path) -> Record:
+    data = usable(labelled_stage(settings, "test"), settings.student.max_force_eV_per_A)
+    with _pool(settings) as pool:
+        parts = [data[k :: settings.workers] for k in range(settings.workers)]
+        found = pool.map(_compare_part, parts, [native] * len(parts), [cache] * len(parts))
+        rows = [row for part in found for row in part]
+    composition = {start.tag: start for start in read_starts(settings.folder / "starts.extxyz")}
+    never = {
+        item.formula
+        for family in settings.families
+        for item in family.compositions
+        if item.held_out
+    }
+
+    def formula(row: Compared) -> str:
+        return composition[str(row.info["start"])].composition
+
+    return {
+        "all": errors(rows),
+        "by_family": grouped(rows, lambda row: str(row.info["family"])),
+        "by_temperature": grouped(rows, lambda row: f"{row.info['temperature_K']:g} K"),
+        "by_composition": grouped(rows, formula),
+        "compositions_never_trained_on": sorted(never),
+    }
+
+
+def _compare_part(part: Sequence[Labelled], native: Path, cache: Path) -> list[Compared]:
+    calculator = native_calculator(native, cache)
+    return [compare(entry, calculator) for entry in part]
+
+
+def _pairs(settings: DistillSettings, starts: list[Start], native: Path, cache: Path) -> Record:
+    with _pool(settings) as pool:
+        return pool.submit(_pairs_job, starts, native, cache, trained_elements(starts)).result()
+
+
+def _pairs_job(starts: list[Start], native: Path, cache: Path, species: list[str]) -> Record:
+    return pair_scan([start.atoms for start in starts], native_calculator(native, cache), species)
+
+
+def trained_elements(starts: Sequence[Start]) -> list[str]:
+    """Elements of the compositions that were trained on, sorted."""
+    return sorted(
+        {s for start in starts if not start.held_out for s in start.atoms.get_chemical_symbols()}
+    )
+
+
+def _cells(
+    settings: DistillSettings,
+    starts: list[Start],
+    native: Path,
+    cache: Path,
+    folder: Path,
+    say: Say,
+) -> Record:
+    snapshots = folder / "cells.extxyz"
+    chosen = one_of_each_family(starts)
+    if not snapshots.exists():
+        with _pool(settings) as pool:
+            parts = pool.map(
+                _cells_job,
+                chosen,
+                [native] * len(chosen),
+                [cache] * len(chosen),
+                [settings.seed] * len(chosen),
+            )
+            frames = [frame for part in parts for frame in part]
+        with whole_file(snapshots) as temporary:
+            ase.io.write(temporary, frames, format="extxyz")
+    labels = folder / "labels-cells"
+    label(snapshots, settings.teacher, labels, workers=settings.workers, say=say)
+    data = read_labelled(snapshots, settings.teacher, labels)
+    return {start.family: _cell_record(start, data) for start in chosen}
+
+
+def _cells_job(start: Start, native: Path, cache: Path, seed: int) -> list[Any]:
+    calculator = native_calculator(native, cache)
+    return relaxed_cells(start, calculator) + npt_frames(start, calculator, seed=seed)
+
+
+def _cell_record(start: Start, data: Sequence[Labelled]) -> Record:
+    mine = [entry for entry in data if entry.atoms.info["start"] == start.tag]
+    rest = [entry for entry in mine if entry.atoms.info["origin"] == "relaxed"]
+    hot = [entry for entry in mine if entry.atoms.info["origin"] == "npt500"]
+    volumes = np.array([entry.atoms.get_volume() for entry in rest])
+    pressures = np.array([-entry.stress_eV_per_A3[:3].mean() for entry in rest])
+    wanted = teacher_volume_A3(volumes, pressures)
+    temperature_K = float(hot[0].atoms.info["temperature_K"])
+    return {
+        "ordering": start.tag,
+        "atoms": len(start.atoms),
+        "relaxed_student_A3_per_atom": float(np.median(volumes)) / len(start.atoms),
+        "relaxed_student_over_teacher": float(np.median(volumes)) / wanted,
+        "npt_temperature_K": temperature_K,
+        "npt": reweighted_volume(
+            np.array([entry.atoms.get_volume() for entry in hot]),
+            np.array([float(entry.atoms.info["student_energy_eV"]) for entry in hot]),
+            np.array([entry.energy_eV for entry in hot]),
+            temperature_K,
+        ),
+    }
+
+
+def _collapse(settings: DistillSettings, starts: list[Start], native: Path, cache: Path) -> Record:
+    chosen = one_of_each_family(starts)
+    with _pool(settings) as pool:
+        ends = pool.map(
+            _collapse_job,
+            chosen,
+            [native] * len(chosen),
+            [cache] * len(chosen),
+            [settings.bars.collapse_ps] * len(chosen),
+        )
+        return {
+            start.family: {"ordering": start.tag, **end}
+            for start, end in zip(chosen, ends, strict=True)
+        }
+
+
+def _collapse_job(start: Start, native: Path, cache: Path, length_ps: float) -> Record:
+    return collapse_test(start.atoms, native_calculator(native, cache), length_ps=length_ps)
+
+
+def _pool(settings: DistillSettings) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn"))

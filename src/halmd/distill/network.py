@@ -1,0 +1,265 @@
+"""The student's network: a MACE that the native evaluator runs, and one step of its training.
+
+Imported only by the processes that fit. Edge vectors, not positions, are what energies are
+differentiated by: forces and virial then need no neighbour search inside the compiled step. The
+repulsion at short range (ZBL) is not learnt: it is taken off the labels beforehand.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+# e3nn 0.4.4 reads its own constants with an old torch.load.
+os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
+
+import numpy as np
+import torch
+from e3nn import o3, set_optimization_defaults
+from mace import modules
+from torch import Tensor
+
+from halmd.distill import scalar_mace
+from halmd.distill.graphs import NEIGHBOURS_AT_5_A, Graph, Pack, numbers
+from halmd.distill.settings import StudentSettings
+from halmd.files import whole_file
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the parts of the loss, and the error (same units) beyond which each is linear."""
+
+    energy: float
+    forces: float
+    stress: float
+    energy_knee_eV: float
+    force_knee_eV_per_A: float
+    stress_knee_eV_per_A3: float
+
+
+def build(settings: StudentSettings, elements: Sequence[str], *, seed: int = 0) -> Any:
+    """A mace-torch model with random weights."""
+    torch.manual_seed(seed)
+    # TorchScript inside is what mace-torch saves; a general model without it can be traced.
+    set_optimization_defaults(jit_script_fx=True)
+    atomic = numbers(elements)
+    return modules.ScaleShiftMACE(
+        r_max=settings.r_max_A,
+        num_bessel=8,
+        num_polynomial_cutoff=5,
+        max_ell=3,
+        interaction_cls=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
+        interaction_cls_first=modules.interaction_classes["RealAgnosticInteractionBlock"],
+        num_interactions=2,
+        num_elements=len(atomic),
+        hidden_irreps=o3.Irreps(settings.hidden_irreps.replace(" ", "")),
+        MLP_irreps=o3.Irreps("16x0e"),
+        gate=torch.nn.functional.silu,
+        atomic_energies=np.zeros(len(atomic)),
+        # Only a scale of what is learnt: a constant, so that a compiled step serves for other data.
+        avg_num_neighbors=NEIGHBOURS_AT_5_A * (settings.r_max_A / 5.0) ** 3,
+        atomic_numbers=atomic,
+        correlation=3,
+        radial_type="bessel",
+        radial_MLP=list(settings.radial),
+        pair_repulsion=True,
+        atomic_inter_scale=1.0,
+        atomic_inter_shift=0.0,
+    )
+
+
+Energies = Callable[[dict[str, Tensor], Sequence[Tensor], Tensor], Tensor]
+"""(parameters, pack, edge vectors) to the energy of every atom in eV."""
+
+
+def energy_function(model: Any, settings: StudentSettings) -> Energies:
+    """What computes the energies of a pack, without repulsion: written out where features are
+    scalars, by mace-torch's own modules otherwise."""
+    if "1o" not in settings.hidden_irreps:
+        constants = scalar_mace.constants_of(model)
+
+        def scalar(p: dict[str, Tensor], batch: Sequence[Tensor], vectors: Tensor) -> Tensor:
+            return scalar_mace.node_energies(p, constants, vectors, *batch[1:4])
+
+        return scalar
+    return _general_energies(model)
+
+
+def _general_energies(model: Any) -> Energies:
+    def energies(p: dict[str, Tensor], batch: Sequence[Tensor], vectors: Tensor) -> Tensor:
+        from torch.nn.utils.stateless import _reparametrize_module
+
+        with _reparametrize_module(model, p):
+            return _by_modules(model, batch, vectors)
+
+    return energies
+
+
+def _by_modules(model: Any, batch: Sequence[Tensor], vectors: Tensor) -> Tensor:
+    species, neighbours = batch[1], batch[2]
+    atoms, width = neighbours.shape
+    receivers = torch.arange(atoms, device=species.device)[:, None].expand(atoms, width)
+    edges = torch.stack([neighbours.reshape(-1), receivers.reshape(-1)])
+    flat = vectors.reshape(-1, 3)
+    # torch's one_hot looks at the values, which a traced step may not.
+    every = torch.arange(len(model.atomic_numbers), device=species.device)
+    kinds = (species[:, None] == every).to(vectors.dtype)
+    lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+    features = model.node_embedding(kinds)
+    harmonics = model.spherical_harmonics(flat)
+    radial, cutoff = model.radial_embedding(lengths, kinds, edges, model.atomic_numbers)
+    energy = torch.zeros_like(kinds[:, 0])
+    for number, (interaction, product, readout) in enumerate(
+        zip(model.interactions, model.products, model.readouts, strict=True)
+    ):
+        features, residual = interaction(
+            node_attrs=kinds,
+            node_feats=features,
+            edge_attrs=harmonics,
+            edge_feats=radial,
+            edge_index=edges,
+            cutoff=cutoff,
+            first_layer=number == 0,
+        )
+        features = product(node_feats=features, sc=residual, node_attrs=kinds)
+        energy = energy + readout(features, None).squeeze(-1)
+    return energy
+
+
+def without_repulsion(graphs: Sequence[Graph], model: Any) -> list[Graph]:
+    """The graphs with the model's repulsion at short range (ZBL) taken off what is learnt."""
+    found = []
+    for g in graphs:
+        vectors = torch.from_numpy(g.vectors_A).double().requires_grad_(True)
+        edges = torch.from_numpy(np.stack([g.senders, g.receivers]))
+        kinds = torch.nn.functional.one_hot(
+            torch.from_numpy(g.species), len(model.atomic_numbers)
+        ).double()
+        lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        energy = model.pair_repulsion_fn(lengths, kinds, edges, model.atomic_numbers).sum()
+        (slope,) = torch.autograd.grad(energy, vectors)
+        forces = np.zeros((len(g.species), 3))
+        np.add.at(forces, g.senders, slope.numpy())
+        np.add.at(forces, g.receivers, -slope.numpy())
+        stress = (vectors.detach().T @ slope).numpy() / g.volume_A3
+        found.append(
+            replace(
+                g,
+                energy_eV=g.energy_eV - float(energy),
+                forces_eV_per_A=(g.forces_eV_per_A - forces).astype(np.float32),
+                stress_eV_per_A3=(g.stress_eV_per_A3 - stress).astype(np.float32),
+            )
+        )
+    return found
+
+
+def predict(
+    energies: Energies, p: dict[str, Tensor], batch: Sequence[Tensor], *, differentiable: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Energy per atom (eV), forces (eV/Å) and stress (eV/Å³, matrices) of a pack."""
+    _, _, neighbours, reverse, graph_of_atom, _, _, _, sizes, volume, _, _ = batch
+    vectors = batch[0].detach().requires_grad_(True)
+    of_atoms = energies(p, batch, vectors)
+    (slope,) = torch.autograd.grad(of_atoms.sum(), vectors, create_graph=differentiable)
+    forces = scalar_mace.collect(slope, neighbours, reverse) - slope.sum(1)
+    virial = torch.einsum("nka,nkb->nab", vectors, slope).reshape(-1, 9)
+    graphs = torch.arange(len(sizes), device=sizes.device)
+    belongs = (graphs[:, None] == graph_of_atom).to(virial.dtype)
+    energy = (belongs @ of_atoms) / sizes
+    stress = (belongs @ virial) / volume[:, None]
+    return energy, forces, stress.reshape(-1, 3, 3)
+
+
+def loss_of(
+    energies: Energies, p: dict[str, Tensor], batch: Sequence[Tensor], weights: Weights
+) -> Tensor:
+    """Loss of a pack: errors that count quadratically below their knee and linearly above.
+
+    Forces by the length of their error, which does not depend on the axes; means are over real
+    atoms and graphs.
+    """
+    energy, forces, stress = predict(energies, p, batch, differentiable=True)
+    wanted_energy, wanted_forces, wanted_stress = batch[5], batch[6], batch[7]
+    graph_weight, atom_weight = batch[10], batch[11]
+
+    def knee(squared: Tensor, width: float) -> Tensor:
+        return torch.sqrt(squared + width**2) - width
+
+    of_energy = knee((energy - wanted_energy) ** 2, weights.energy_knee_eV)
+    of_force = knee(((forces - wanted_forces) ** 2).sum(-1), weights.force_knee_eV_per_A)
+    of_stress = knee(((stress - wanted_stress) ** 2).sum((1, 2)), weights.stress_knee_eV_per_A3)
+    graphs, atoms = (graph_weight > 0).sum(), (atom_weight > 0).sum()
+    return (
+        weights.energy * (of_energy * graph_weight).sum() / graphs
+        + weights.forces * (of_force * atom_weight).sum() / atoms
+        + weights.stress * (of_stress * graph_weight).sum() / graphs
+    )
+
+
+def to_tensors(pack: Pack, device: str = "cpu") -> list[Tensor]:
+    """The arrays of a pack as tensors, in the order of its fields."""
+    return [torch.from_numpy(getattr(pack, name)).to(device) for name in Pack.__dataclass_fields__]
+
+
+Step = Callable[[list[Tensor], list[Tensor]], list[Tensor]]
+"""(parameters, pack) to [loss, gradient of each parameter]."""
+
+
+def training_step(energies: Energies, names: Sequence[str], weights: Weights) -> Step:
+    """Loss and gradients of all parameters, as a function that can be traced."""
+
+    def step(parameters: list[Tensor], batch: list[Tensor]) -> list[Tensor]:
+        loss = loss_of(energies, dict(zip(names, parameters, strict=True)), batch, weights)
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        gradients = [
+            torch.zeros_like(parameter) if gradient is None else gradient
+            for parameter, gradient in zip(parameters, found, strict=True)
+        ]
+        return [loss.detach(), *gradients]
+
+    return step
+
+
+def compiled(step: Step, parameters: list[Tensor], batch: list[Tensor]) -> Step:
+    """The training step as one fused program for packs of this size.
+
+    Forces are derivatives, so training needs second derivatives, which torch.compile does not
+    differentiate: the whole step, both differentiations included, is traced first and compiled as a
+    plain function.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    traced = make_fx(step)(parameters, batch)
+    traced.graph.eliminate_dead_code()
+    traced.recompile()
+    fused = torch.compile(traced, dynamic=False, fullgraph=True)
+
+    def run(parameters: list[Tensor], batch: list[Tensor]) -> list[Tensor]:
+        with torch.no_grad():
+            return list(fused([p.detach() for p in parameters], batch))
+
+    return run
+
+
+def save_portable(
+    path: Path,
+    settings: StudentSettings,
+    elements: Sequence[str],
+    parameters: dict[str, Tensor],
+    free_eV: dict[str, float],
+) -> None:
+    """Write a `.model` as mace-torch does, with the energies of free atoms put in."""
+    model = build(settings, elements)
+    own = dict(model.named_parameters())
+    if own.keys() != parameters.keys():
+        raise RuntimeError("parameters of the traced and the portable model differ")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(parameters[name])
+    energies = torch.tensor([[free_eV[element] for element in elements]])
+    model.atomic_energies_fn.atomic_energies = energies.to(
+        model.atomic_energies_fn.atomic_energies.dtype
+    )
+    with whole_file(path) as temporary:
+        torch.save(model.cpu(), temporary)

@@ -1,0 +1,277 @@
+"""What a distillation may say: compositions, teacher, snapshots, student, bars."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from halmd.composition import parse_formula
+from halmd.config import Element, Folder, Name, NotNegative, Positive, Settings, problem_in
+from halmd.errors import HalmdError
+
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
+Fraction = Annotated[float, Field(gt=-0.5, lt=1.0)]
+
+
+class Term(Settings):
+    """One ASE calculator of the teacher; the teacher is the weighted sum of its terms."""
+
+    name: Name
+    """Folder of its labels; change it when anything but the weight changes."""
+    calculator: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    """Import path module:factory of an ASE calculator in the teacher's environment."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the factory."""
+    weight: float = 1.0
+    """Factor of its energy, forces and stress in the sum; no new labels are needed to change it."""
+
+
+class TeacherSettings(Settings):
+    """What the student learns from."""
+
+    python: str | None = None
+    """Interpreter of the environment the teacher is installed in; halmd's own when left out."""
+    terms: Annotated[list[Term], Field(min_length=1)]
+    """Calculators whose energies, forces and stresses are summed."""
+    shard: AtLeastOne = 20
+    """Snapshots labelled between two writes: what a killed labelling loses at most."""
+
+    @field_validator("terms")
+    @classmethod
+    def _distinct(cls, terms: list[Term]) -> list[Term]:
+        if len({term.name for term in terms}) != len(terms):
+            raise ValueError("two terms have the same name")
+        return terms
+
+
+class CompositionSettings(Settings):
+    """One composition to learn, or to be tested on without having learnt it."""
+
+    formula: str
+    """Chemical formula, for example Li3YCl6."""
+    prototype: str | None = None
+    """Name in structures/prototypes.yaml, or a path to a CIF; chosen by formula when left out."""
+    site_fractions: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """Total occupancy of sites (CIF labels), as in a campaign."""
+    oxidation_states: dict[Element, Annotated[int, Field(ge=-4, le=7)]] = Field(
+        default_factory=dict
+    )
+    """Oxidation states that the formula leaves open."""
+    held_out: bool = False
+    """Never trained on; the student is judged on it."""
+    share: Positive = 1.0
+    """Weight with which its orderings are drawn for MD."""
+
+
+class FamilySettings(Settings):
+    """Compositions that are judged together."""
+
+    name: str
+    """As it stands in the card."""
+    compositions: Annotated[list[CompositionSettings], Field(min_length=1)]
+    """Formulas, or mappings with `formula:` and more."""
+
+    @field_validator("compositions", mode="before")
+    @classmethod
+    def _plain_formulas(cls, entries: Any) -> Any:
+        if not isinstance(entries, list):
+            return entries
+        return [{"formula": entry} if isinstance(entry, str) else entry for entry in entries]
+
+
+class CellSettings(Settings):
+    """One size of cell, and how many orderings of each composition are built in it."""
+
+    min_length_A: Positive
+    """Shortest distance between opposite faces, in Å."""
+    max_atoms: AtLeastOne = 60
+    """Largest cell; the nearest composition it has room for is taken."""
+    orderings: AtLeastOne = 3
+    """Orderings to learn from."""
+    held_out: Count = 1
+    """Further orderings, kept for the test."""
+
+
+class SeedSettings(Settings):
+    """Snapshots the first student learns from."""
+
+    rattles: Count = 6
+    """Rattled and strained copies of each ordering."""
+    rattle_A: tuple[NotNegative, Positive] = (0.02, 0.30)
+    """Standard deviation of the displacements, drawn for each snapshot, in Å."""
+    mobile_factor: Positive = 1.5
+    """How much further mobile ions are moved."""
+    volume_strain: tuple[Fraction, Fraction] = (-0.15, 0.18)
+    """Relative change of volume, drawn for each snapshot."""
+    shear_strain: NotNegative = 0.03
+    """Standard deviation of the symmetric shear."""
+    defects: Count = 1
+    """Copies of each ordering with a mobile ion missing, added, or moved into a void."""
+    contacts: Count = 1
+    """Copies of each composition for each pair of its species, brought close together."""
+    mixtures: Count = 60
+    """Cells whose metals and anions are exchanged at random for others of the whole set, one pair
+    brought close together: contacts between species that share no composition."""
+    contact_A: tuple[Positive, Positive] = (0.8, 2.4)
+    """Distances of the pairs brought close together, in Å."""
+
+
+class StudentSettings(Settings):
+    """Shape of a MACE student and how it is fitted."""
+
+    hidden_irreps: Annotated[str, Field(pattern=r"^\d+x0e(\s*\+\s*\d+x1o)?$")] = "32x0e"
+    """Features of each atom; N x 0e or N x 0e + N x 1o."""
+    r_max_A: Positive = 5.0
+    """Cutoff of the neighbourhood, in Å."""
+    radial: tuple[AtLeastOne, ...] = (64, 64, 64)
+    """Hidden layers of the radial network."""
+    epochs: AtLeastOne = 40
+    """Passes over the snapshots."""
+    batch_size: AtLeastOne = 8
+    """Snapshots for each step of the optimiser."""
+    learning_rate: Positive = 0.01
+    """Largest step of the optimiser; it rises at the start and falls to nothing at the end."""
+    energy_weight: NotNegative = 10.0
+    """Weight of energies per atom (eV) in the loss."""
+    forces_weight: NotNegative = 1.0
+    """Weight of forces (eV/Å) in the loss."""
+    stress_weight: NotNegative = 20.0
+    """Weight of stresses (eV/Å³) in the loss."""
+    energy_knee_meV: Positive = 1.0
+    """Error of energies per atom beyond which the loss is linear, in meV."""
+    force_knee_meV_per_A: Positive = 20.0
+    """Error of forces beyond which the loss is linear, in meV/Å."""
+    stress_knee_meV_per_A3: Positive = 0.1
+    """Error of stresses beyond which the loss is linear, in meV/Å³."""
+    max_force_eV_per_A: Positive = 300.0
+    """Snapshots with a larger force are left to the repulsion at short range (ZBL)."""
+    compiled: bool = True
+    """Compile the training step: minutes at the start (once), then two to three times faster."""
+    warm_start: bool = True
+    """Go on from the weights of the last explorer, where it has the same shape."""
+
+
+class MDSettings(Settings):
+    """Student MD that looks for snapshots."""
+
+    temperatures_K: Annotated[list[Positive], Field(min_length=1)]
+    """Temperatures, taken in turn."""
+    runs: AtLeastOne
+    """Number of runs; each starts from an ordering drawn at random."""
+    length_ps: Positive = 4.0
+    """Length of a run, in ps."""
+    snapshots: AtLeastOne = 8
+    """Snapshots taken from each run."""
+    volume_strain: tuple[Fraction, Fraction] = (-0.10, 0.12)
+    """Relative change of volume at the start, drawn for each run."""
+    npt_share: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Share of the runs at constant pressure."""
+    keep: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the snapshots that is labelled: those the descriptors tell are least known."""
+
+
+class GenerationSettings(MDSettings):
+    """One round of exploring: student MD, labelled and learnt by the students after it."""
+
+    student: StudentSettings | None = None
+    """The student that explores; `explorer` when left out."""
+
+
+class BarSettings(Settings):
+    """What the student must reach on what it never saw."""
+
+    force_relative: Positive = 0.05
+    """Force error over the teacher's RMS force, in every family."""
+    mobile_force_meV_per_A: Positive = 30.0
+    """Force error of the mobile species."""
+    slope: tuple[Positive, Positive] = (0.98, 1.02)
+    """Slope of the student's forces on the teacher's, for every element."""
+    energy_meV_per_atom: Positive = 1.0
+    """Energy error in every family."""
+    volume_at_rest: Positive = 0.005
+    """Relative difference of the relaxed volumes of student and teacher, in every family."""
+    volume_in_npt: Positive = 0.01
+    """The same of their mean volumes in NPT at 500 K."""
+    collapse_ps: Positive = 100.0
+    """Length of MD at 1200 K in a cell compressed by 15 %, in which no family may collapse."""
+
+
+class DistillSettings(Settings):
+    """A whole distillation: everything that decides a student."""
+
+    name: Name
+    """Name under which the student is registered."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of everything random."""
+    work: Folder = "work/distill"
+    """Folder of snapshots, labels and fits; a folder of the student's name is made in it."""
+    register_in: Folder = "potentials"
+    """Folder of named potentials that the finished student is put into; `potential: NAME` finds
+    what lies in potentials/ of the folder a campaign runs in."""
+    workers: AtLeastOne = 2
+    """Processes of one thread each that label and explore."""
+    mobile: Element = "Li"
+    """The mobile species."""
+    extra_elements: tuple[Element, ...] = ()
+    """Elements that get room in the student beside those of the compositions, to widen it later."""
+    teacher: TeacherSettings
+    """What the student learns from."""
+    families: Annotated[list[FamilySettings], Field(min_length=1)]
+    """Compositions, in families that are judged together."""
+    cells: Annotated[tuple[CellSettings, ...], Field(min_length=1)] = (
+        CellSettings(min_length_A=6.0),
+    )
+    """Sizes of cells."""
+    seeds: SeedSettings = SeedSettings()
+    """Snapshots the first student learns from."""
+    explorer: StudentSettings = StudentSettings(hidden_irreps="16x0e", epochs=20)
+    """Students that explore, where a generation has none of its own."""
+    generations: tuple[GenerationSettings, ...] = ()
+    """Student MD, labelled and learnt, one after the other."""
+    student: StudentSettings = StudentSettings()
+    """The student that is shipped."""
+    committee: Annotated[int, Field(ge=0, le=8)] = 0
+    """Further students of other seeds, for the uncertainty of a run."""
+    test: MDSettings
+    """MD of the finished student on orderings, compositions and temperatures kept apart."""
+    bars: BarSettings = BarSettings()
+    """What the student must reach."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "DistillSettings":
+        names = [family.name for family in self.families]
+        if len(set(names)) != len(names):
+            raise ValueError("two families have the same name")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this student is kept."""
+        return Path(self.work) / self.name
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements the student has room for, sorted."""
+        found = set(self.extra_elements)
+        for family in self.families:
+            for composition in family.compositions:
+                found |= set(parse_formula(composition.formula))
+        return tuple(sorted(found))
+
+
+def load_distill(path: Path) -> DistillSettings:
+    """Read and validate a distillation file; raises HalmdError with one line on any mistake."""
+    try:
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HalmdError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HalmdError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(record, dict):
+        raise HalmdError(f"{path}: expected `key: value` lines, found {type(record).__name__}")
+    try:
+        return DistillSettings.model_validate(record)
+    except ValidationError as error:
+        raise HalmdError(f"{path}: {problem_in(error, DistillSettings)}") from None
