@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from halmd.cli_distill import distill, fit, label, snapshots, validate_potential
 from halmd.cli_options import load_for, read_structure, settings_of
 from halmd.cli_structure import add, compositions, prototypes, structure
 from halmd.cli_transport import density, diffusion, jumps, vanhove
@@ -180,7 +181,7 @@ def arrhenius(
     """Activation energy and conductivities of one material, inside and beyond the data."""
     from halmd.files import write_json
     from halmd.report.results import load_runs
-    from halmd.transport.arrhenius import arrhenius as fit
+    from halmd.transport.arrhenius import arrhenius as fit_arrhenius
 
     settings = settings_of(
         ArrheniusSettings,
@@ -192,7 +193,7 @@ def arrhenius(
         scatter_prior_ln=scatter_prior_ln,
         n_samples=n_samples,
     )
-    found = fit(load_runs(transports), settings)
+    found = fit_arrhenius(load_runs(transports), settings)
     write_json(output, found)
     typer.echo(
         f"{output}: "
@@ -290,6 +291,11 @@ def _print_summary(material: Any) -> None:
     console = Console(width=max(100, Console().width))
     for part in summary(material):
         console.print(part, highlight=False)
+
+
+for distilling in (snapshots, label, fit, validate_potential):
+    app.command()(distilling)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(distill)
 
 
 @app.command()

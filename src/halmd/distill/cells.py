@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.filters import FrechetCellFilter
 from ase.md.nose_hoover_chain import IsotropicMTKNPT
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import LBFGS
 from numpy.typing import NDArray
 
@@ -67,7 +67,7 @@ def npt_frames(
     atoms.calc = calculator
     LBFGS(FrechetCellFilter(atoms), logfile=None).run(0.05, 200)
     rng = np.random.default_rng(seed)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature_K, rng=rng)
+    thermalize_momenta(atoms, temperature_K, rng=rng)
     dynamics = IsotropicMTKNPT(
         atoms,
         2 * units.fs,

@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.md.langevin import Langevin
 from ase.md.langevinbaoab import LangevinBAOAB
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.velocitydistribution import thermalize_momenta
 
 from halmd.distill.settings import MDSettings
 from halmd.distill.snapshots import strained
@@ -51,7 +51,7 @@ def run_student(
     atoms = strained(start.atoms, rng.uniform(*plan.volume_strain), 0.01, rng)
     constant_pressure = rng.random() < plan.npt_share
     atoms.calc = calculator
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature_K, rng=rng)
+    thermalize_momenta(atoms, temperature_K, rng=rng)
     dynamics: Any
     if constant_pressure:
         dynamics = LangevinBAOAB(
@@ -70,6 +70,7 @@ def run_student(
             STEP_FS * units.fs,
             temperature_K=temperature_K,
             friction=0.01 / units.fs,
+            fixcm=False,
             rng=rng,
         )
     limits = guard_A(atoms.get_chemical_symbols())

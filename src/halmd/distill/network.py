@@ -16,12 +16,22 @@ os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
 
 import numpy as np
 import torch
+from ase import Atoms
 from e3nn import o3, set_optimization_defaults
 from mace import modules
 from torch import Tensor
 
 from halmd.distill import scalar_mace
-from halmd.distill.graphs import NEIGHBOURS_AT_5_A, Graph, Pack, numbers
+from halmd.distill.graphs import (
+    NEIGHBOURS_AT_5_A,
+    Capacity,
+    Graph,
+    Pack,
+    graph,
+    numbers,
+    pack,
+)
+from halmd.distill.label import Labelled
 from halmd.distill.settings import StudentSettings
 from halmd.files import whole_file
 
@@ -146,7 +156,7 @@ def without_repulsion(graphs: Sequence[Graph], model: Any) -> list[Graph]:
         found.append(
             replace(
                 g,
-                energy_eV=g.energy_eV - float(energy),
+                energy_eV=g.energy_eV - float(energy.detach()),
                 forces_eV_per_A=(g.forces_eV_per_A - forces).astype(np.float32),
                 stress_eV_per_A3=(g.stress_eV_per_A3 - stress).astype(np.float32),
             )
@@ -195,6 +205,14 @@ def loss_of(
         + weights.forces * (of_force * atom_weight).sum() / atoms
         + weights.stress * (of_stress * graph_weight).sum() / graphs
     )
+
+
+def bare_batch(atoms: Atoms, elements: Sequence[str], r_max_A: float) -> list[Tensor]:
+    """Edge vectors, species, neighbours and reverse edges of one unlabelled snapshot."""
+    entry = Labelled(atoms, 0.0, np.zeros((len(atoms), 3)), np.zeros(6))
+    g = graph(entry, dict.fromkeys(elements, 0.0), elements, r_max_A)
+    room = Capacity(len(atoms), max(1, g.most_neighbours), 2)
+    return to_tensors(pack([g], room, r_max_A))[:4]
 
 
 def to_tensors(pack: Pack, device: str = "cpu") -> list[Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 from ase.md.bussi import Bussi
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.velocitydistribution import thermalize_momenta
 from numpy.typing import NDArray
 
 from halmd.distill.explore import guard_A
@@ -102,7 +102,7 @@ def collapse_test(
     rng = np.random.default_rng(seed)
     atoms = strained(start, volume_strain, 0.0, rng)
     atoms.calc = calculator
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature_K, rng=rng)
+    thermalize_momenta(atoms, temperature_K, rng=rng)
     dynamics = Bussi(atoms, 2 * units.fs, temperature_K=temperature_K, taut=100 * units.fs, rng=rng)
     limits = guard_A(atoms.get_chemical_symbols())
     done_ps = 0.0

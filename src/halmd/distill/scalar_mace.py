@@ -142,6 +142,18 @@ def node_energies(
     reverse (n_atoms, n) the places of the reverse edges in the flat table. Padding is longer than
     the cutoff and its own reverse.
     """
+    return energies_and_features(p, c, vectors, species, neighbours, reverse)[0]
+
+
+def energies_and_features(
+    p: Mapping[str, Tensor],
+    c: Constants,
+    vectors: Tensor,
+    species: Tensor,
+    neighbours: Tensor,
+    reverse: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """As `node_energies`, and the features of both layers, shape (n_atoms, 2 N)."""
     atoms, width, _ = vectors.shape
     lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     radial = _radial_basis(lengths, c).reshape(atoms * width, -1)
@@ -150,6 +162,7 @@ def node_energies(
     harmonics = (harmonics * c.norms).transpose(1, 2)
     features = (_scaled(p["node_embedding.linear.weight"], c.n_elements, c.channels))[species]
     energy = torch.zeros_like(lengths[:, 0, 0])
+    kept = []
     for layer in range(2):
         name = f"interactions.{layer}"
         sent = features @ _scaled(p[f"{name}.linear_up.weight"], c.channels, c.channels)
@@ -179,7 +192,8 @@ def node_energies(
             hidden = features @ _scaled(p["readouts.1.linear_1.weight"], c.channels, _READOUT)
             hidden = torch.nn.functional.silu(hidden) * c.activation
             energy = energy + (hidden @ _scaled(p["readouts.1.linear_2.weight"], _READOUT, 1))[:, 0]
-    return energy
+        kept.append(features)
+    return energy, torch.cat(kept, 1)
 
 
 def _scaled(weight: Tensor, rows: int, columns: int) -> Tensor:

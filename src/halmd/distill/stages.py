@@ -23,9 +23,11 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
+from halmd.config import Settings
 from halmd.distill.explore import explore
 from halmd.distill.fit import fit
 from halmd.distill.label import Labelled, label, read_labelled
+from halmd.distill.novelty import most_novel
 from halmd.distill.settings import DistillSettings, MDSettings, StudentSettings
 from halmd.distill.snapshots import seed_snapshots
 from halmd.distill.starts import build_starts, read_starts, write_starts
@@ -99,23 +101,27 @@ def made_of(settings: DistillSettings, name: str) -> dict[str, Any]:
     def before(other: str) -> str:
         return fingerprint(made_of(settings, other))
 
-    every = settings.model_dump(mode="json")
+    def said(part: Settings, *without: str) -> dict[str, Any]:
+        # Without defaults: a setting that a later version adds leaves earlier work as it is.
+        return part.model_dump(mode="json", exclude=set(without), exclude_defaults=True)
+
     if name == "seeds":
-        return {key: every[key] for key in ("seed", "mobile", "families", "cells", "seeds")}
+        every = said(settings)
+        return {key: every.get(key) for key in ("seed", "mobile", "families", "cells", "seeds")}
     if name in stage_names(settings):
-        plan = dict(every["test"] if name == "test" else every["generations"][number_in(name) - 1])
-        # Its own student is in the fingerprint of the explorer.
-        plan.pop("student", None)
         explorer = explorer_of(settings, name)
+        # The student of a generation is in the fingerprint of its explorer.
+        plan = said(_plan_of(settings, name), "student")
         return {"seed": settings.seed, "plan": plan, explorer: before(explorer)}
-    # Compiled or not, the fit is the same.
-    shape = shape_of(settings, name).model_dump(mode="json", exclude={"compiled"})
     parent = parent_of(settings, name)
     return {
         "seed": settings.seed,
         "elements": list(settings.elements),
-        "explorer" if name.startswith("explorer-") else "student": shape,
-        "terms": every["teacher"]["terms"],
+        # Compiled or not, the fit is the same.
+        "explorer" if name.startswith("explorer-") else "student": said(
+            shape_of(settings, name), "compiled"
+        ),
+        "terms": [said(term) for term in settings.teacher.terms],
         **{stage: before(stage) for stage in learnt_by(settings, name)},
         **({parent: before(parent)} if parent else {}),
     }
@@ -145,7 +151,8 @@ def _changed(settings: DistillSettings, name: str) -> list[str]:
     if not note.is_file():
         return []
     before, now = read_json(note), made_of(settings, name)
-    return [key for key in now if before.get(key) != now[key]]
+    ours = ("schema_version", "halmd_version")
+    return [key for key in before | now if key not in ours and before.get(key) != now.get(key)]
 
 
 def _claim(settings: DistillSettings, name: str) -> None:
@@ -183,9 +190,6 @@ def _explored(settings: DistillSettings, stage: str, say: Say) -> list[Atoms]:
     model = model_file(settings, explorer_of(settings, stage))
     if not model.exists():
         raise HalmdError(f"{model}: no such student; run `halmd fit` first")
-    plan: MDSettings = (
-        settings.test if stage == "test" else settings.generations[number_in(stage) - 1]
-    )
     wanted = stage == "test"
     starts = [
         start
@@ -195,7 +199,8 @@ def _explored(settings: DistillSettings, stage: str, say: Say) -> list[Atoms]:
     if not starts:
         raise HalmdError(f"stage {stage}: no ordering is {'held out' if wanted else 'trained on'}")
     _claim(settings, stage)
-    return explore(
+    plan = _plan_of(settings, stage)
+    frames = explore(
         starts,
         native_of(model),
         settings.folder / "native-cache",
@@ -205,6 +210,17 @@ def _explored(settings: DistillSettings, stage: str, say: Say) -> list[Atoms]:
         workers=settings.workers,
         say=say,
     )
+    if plan.keep == 1.0:
+        return frames
+    learnt = [snapshot_file(settings, s) for s in learnt_by(settings, model.parent.name)]
+    chosen = most_novel(model.parent, learnt, frames, round(plan.keep * len(frames)))
+    say(f"{len(chosen)} of {len(frames)} snapshots are new enough")
+    return [frames[k] for k in chosen]
+
+
+def _plan_of(settings: DistillSettings, stage: str) -> MDSettings:
+    """The student MD that makes a stage."""
+    return settings.test if stage == "test" else settings.generations[number_in(stage) - 1]
 
 
 def native_of(model: Path) -> Path:

@@ -1,0 +1,174 @@
+"""Fits of a tiny student to a toy teacher: on one and two processes, and after a kill."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from toy_cells import chloride, labelled, labelled_cells
+
+from halmd.distill import fit as fitting
+from halmd.distill.fit import fit, usable
+from halmd.distill.graphs import graph
+from halmd.distill.label import Labelled
+from halmd.distill.settings import StudentSettings
+from halmd.errors import HalmdError
+from halmd.files import read_json
+
+Say = Callable[[str], None]
+ELEMENTS = ("Cl", "Li", "Y", "Zr")
+SHAPE = StudentSettings(
+    hidden_irreps="4x0e", radial=[8], r_max_A=4.0, epochs=2, batch_size=4, compiled=False
+)
+
+
+def fitted(folder: Path, say: Say, workers: int = 1, shape: StudentSettings = SHAPE) -> Path:
+    data = labelled_cells(12)
+    return fit(data, shape, ELEMENTS, folder, name="s", seed=3, workers=workers, say=say)
+
+
+@pytest.mark.parametrize(("workers", "batch_size"), [(1, 4), (2, 8), (3, 12)])
+def test_every_process_has_as_many_packs_of_its_own(workers: int, batch_size: int) -> None:
+    graphs = [
+        graph(entry, dict.fromkeys(ELEMENTS, 0.0), ELEMENTS, 4.0) for entry in labelled_cells(60)
+    ]
+    shape = SHAPE.model_copy(update={"batch_size": batch_size})
+    course = fitting._Course(graphs, shape, 3, workers)
+    assert course.steps == 2 * course.steps_per_epoch > 0
+    for epoch in range(3):
+        mine = [course.packs_of(epoch, rank) for rank in range(workers)]
+        assert {len(packs) for packs in mine} == {course.steps_per_epoch}
+        assert mine == [course.packs_of(epoch, rank) for rank in range(workers)]
+        seen = [k for packs in mine for pack in packs for k in pack]
+        # The shortest epoch decides: what is left over by others is little.
+        assert len(set(seen)) > 0.7 * len(graphs)
+    assert course.packs_of(0, 0) != course.packs_of(1, 0)
+
+
+def test_the_rate_rises_and_falls_to_nothing() -> None:
+    graphs = [
+        graph(entry, dict.fromkeys(ELEMENTS, 0.0), ELEMENTS, 4.0) for entry in labelled_cells(30)
+    ]
+    course = fitting._Course(graphs, SHAPE.model_copy(update={"epochs": 50}), 3, 1)
+    rates = np.array([course.rate(step) for step in range(course.steps)])
+    assert (rates > 0).all()
+    assert rates.max() == pytest.approx(SHAPE.learning_rate, rel=0.02)
+    assert rates[-1] < 0.01 * SHAPE.learning_rate
+    assert (np.diff(rates[rates.argmax() :]) < 0).all()
+
+
+def test_extreme_snapshots_are_left_to_the_repulsion() -> None:
+    entry = labelled(chloride(Y=1))
+    pressed = Labelled(entry.atoms, 0.0, np.full((8, 3), 301.0), np.zeros(6))
+    assert usable([entry, pressed], 300.0) == [entry]
+
+
+def test_too_few_snapshots_are_one_line(tmp_path: Path, say: Say) -> None:
+    with pytest.raises(HalmdError, match="3 usable snapshots are too few") as caught:
+        fit(
+            labelled_cells(3), SHAPE, ELEMENTS, tmp_path / "s", name="s", seed=0, workers=1, say=say
+        )
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fit_is_a_model_of_mace_torch(tmp_path: Path, say: Say, workers: int) -> None:
+    calculators = pytest.importorskip("mace.calculators")
+    model = fitted(tmp_path / "fit", say, workers)
+    judge = calculators.MACECalculator(
+        model_paths=str(model), device="cpu", default_dtype="float64"
+    )
+    job = read_json(tmp_path / "fit" / "job.json")
+    free_eV = job["free_eV"]
+    assert free_eV["Zr"] == 0.0
+    for entry in labelled_cells(4, seed=9):
+        atoms: Atoms = entry.atoms
+        atoms.calc = judge
+        # Two epochs teach little, but free atoms and the repulsion must be in the model.
+        assert np.isfinite(atoms.get_forces()).all()
+        free = sum(free_eV[s] for s in atoms.get_chemical_symbols())
+        assert abs(atoms.get_potential_energy() - free) < 5.0 * len(atoms)
+    before = model.stat().st_mtime_ns
+    assert fitted(tmp_path / "fit", say, workers).stat().st_mtime_ns == before
+
+
+class KilledError(Exception):
+    """Stands for a kill right after a checkpoint."""
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker, run here, that writes a checkpoint after every step."""
+    group = pytest.importorskip("torch.distributed")
+
+    def run(folder: Path, workers: int, say: Say) -> None:
+        (folder / "meeting").unlink(missing_ok=True)
+        try:
+            fitting._worker(folder, 0)
+        finally:
+            if group.is_initialized():
+                group.destroy_process_group()
+
+    monkeypatch.setattr(fitting, "_run_workers", run)
+    monkeypatch.setattr(fitting, "_device", lambda: "cpu")
+    monkeypatch.setattr(fitting, "_CHECKPOINT_EVERY_S", -1.0)
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("in_this_process")
+def test_a_killed_fit_ends_in_the_same_place(
+    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    fitted(tmp_path / "whole", say)
+    write = fitting._checkpoint
+
+    def killed_at(stop: int) -> Callable[..., None]:
+        def killed(path: Path, step: int, *rest: Any) -> None:
+            write(path, step, *rest)
+            if step == stop:
+                raise KilledError
+
+        return killed
+
+    steps = torch.load(tmp_path / "whole" / "checkpoint.pt", weights_only=True)["step"]
+    assert steps > 3
+    # In the middle of an epoch, and at its end.
+    for stop in (1, steps // 2):
+        monkeypatch.setattr(fitting, "_checkpoint", killed_at(stop))
+        with pytest.raises(KilledError):
+            fitted(tmp_path / "killed", say)
+        assert not (tmp_path / "killed" / "s.model").exists()
+    monkeypatch.setattr(fitting, "_checkpoint", write)
+    fitted(tmp_path / "killed", say)
+    one, other = (
+        torch.load(tmp_path / name / "parameters.pt", weights_only=True)
+        for name in ("whole", "killed")
+    )
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        assert torch.equal(values, other[name]), name
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("in_this_process")
+def test_a_fit_learns(tmp_path: Path, say: Say) -> None:
+    longer = SHAPE.model_copy(update={"epochs": 20})
+    fitted(tmp_path / "fit", say, shape=longer)
+    lines = (tmp_path / "fit" / "history.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.torch
+def test_a_worker_that_fails_is_one_line(tmp_path: Path, say: Say) -> None:
+    (tmp_path / "fit").mkdir()
+    (tmp_path / "fit" / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(HalmdError, match="the fit failed") as caught:
+        fitted(tmp_path / "fit", say)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,171 @@
+"""Graphs and packs: nothing lost, nothing added, and the conventions of stress and neighbours."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.stress import voigt_6_to_full_3x3_stress
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_cells import chloride, labelled, labelled_cells, rattled_cells
+
+from halmd.distill.graphs import (
+    ORDINARY_FORCE_EV_PER_A,
+    Graph,
+    Pack,
+    capacity,
+    edges_of,
+    free_atom_energies,
+    graph,
+    numbers,
+    pack,
+    packs,
+    room_for_neighbours,
+    share_out,
+    voigt_to_matrix,
+    weights,
+)
+from halmd.distill.label import Labelled
+
+ELEMENTS = ("Cl", "Li", "Y")
+R_MAX_A = 4.0
+FREE_EV = {"Cl": -1.0, "Li": -0.5, "Y": 2.0}
+
+
+@pytest.fixture(scope="module")
+def graphs() -> list[Graph]:
+    return [graph(entry, FREE_EV, ELEMENTS, R_MAX_A) for entry in labelled_cells(12)]
+
+
+def test_edges_are_all_pairs_within_the_cutoff() -> None:
+    atoms = rattled_cells(1)[0]
+    senders, receivers, reverse, vectors = edges_of(atoms, R_MAX_A)
+    found = {
+        (i, j, *np.round(v, 3))
+        for i, j, v in zip(senders, receivers, vectors.tolist(), strict=True)
+    }
+    cell, shifts = np.array(atoms.cell), np.array(list(np.ndindex(5, 5, 5))) - 2
+    expected = set()
+    for i, a in enumerate(atoms.positions):
+        for j, b in enumerate(atoms.positions):
+            for vector in b - a + shifts @ cell:
+                if 0 < np.linalg.norm(vector) < R_MAX_A:
+                    expected.add((i, j, *np.round(vector.astype(np.float32).tolist(), 3)))
+    assert found == expected
+    # The reverse of an edge is another one that leads back, and its reverse is the edge itself.
+    assert np.array_equal(senders[reverse], receivers)
+    assert np.array_equal(receivers[reverse], senders)
+    assert np.allclose(vectors[reverse], -vectors, atol=1e-6)
+    assert np.array_equal(reverse[reverse], np.arange(len(reverse)))
+    assert not (reverse == np.arange(len(reverse))).any()
+    assert (np.diff(receivers) >= 0).all()
+
+
+def test_energies_are_above_free_atoms() -> None:
+    entry = labelled(chloride(Y=1))
+    made = graph(entry, FREE_EV, ELEMENTS, R_MAX_A)
+    assert made.energy_eV == pytest.approx(entry.energy_eV - (3 * -0.5 + 2.0 + 4 * -1.0))
+    assert [ELEMENTS[k] for k in made.species] == entry.atoms.get_chemical_symbols()
+    assert made.volume_A3 == pytest.approx(entry.atoms.get_volume())
+    assert numbers(ELEMENTS) == [17, 3, 39]
+
+
+@given(st.lists(st.floats(-5, 5, allow_subnormal=False), min_size=6, max_size=6))
+def test_stress_matrix_is_ases(stress: list[float]) -> None:
+    assert np.array_equal(
+        voigt_to_matrix(np.array(stress)), voigt_6_to_full_3x3_stress(np.array(stress))
+    )
+
+
+@given(
+    st.permutations(list(range(12))),
+    st.integers(1, 12),
+)
+def test_every_graph_is_packed_once(graphs: list[Graph], order: list[int], batch_size: int) -> None:
+    room = capacity(graphs, batch_size, R_MAX_A)
+    energies: list[float] = []
+    for filled in packs(graphs, order, room, R_MAX_A):
+        real = filled.graph_weight > 0
+        assert real.sum() <= room.graphs - 1
+        assert (filled.atom_weight > 0).sum() == filled.atoms_in_graph[real].sum() < room.atoms
+        energies += filled.energy_per_atom_eV[real].tolist()
+    wanted = [np.float32(graphs[k].energy_eV / len(graphs[k].species)) for k in order]
+    assert energies == wanted
+
+
+def test_a_pack_holds_what_the_graphs_hold(graphs: list[Graph]) -> None:
+    room = capacity(graphs, 4, R_MAX_A)
+    chosen = graphs[:3]
+    filled = pack(chosen, room, R_MAX_A)
+    width, first = room.neighbours, 0
+    real = np.linalg.norm(filled.vectors_A, axis=2) < R_MAX_A
+    for k, g in enumerate(chosen):
+        atoms = slice(first, first + len(g.species))
+        assert np.array_equal(filled.species[atoms], g.species)
+        # Edges lie in the rows of their receivers, in the order of the graph.
+        assert np.array_equal(filled.vectors_A[atoms][real[atoms]], g.vectors_A)
+        assert np.array_equal(filled.neighbours[atoms][real[atoms]] - first, g.senders)
+        assert np.array_equal(real[atoms].sum(axis=1), np.bincount(g.receivers))
+        assert np.array_equal(filled.forces_eV_per_A[atoms], g.forces_eV_per_A)
+        assert np.array_equal(filled.stress_eV_per_A3[k], g.stress_eV_per_A3)
+        assert set(filled.graph_of_atom[atoms]) == {k}
+        first = atoms.stop
+    # The way back is there, and back again.
+    flat = np.arange(room.atoms * width).reshape(room.atoms, width)
+    rows = flat // width
+    assert np.array_equal(filled.reverse.ravel()[filled.reverse], flat)
+    assert np.array_equal(filled.neighbours.ravel()[filled.reverse], rows)
+    back = filled.vectors_A.reshape(-1, 3)[filled.reverse]
+    assert np.allclose(back[real], -filled.vectors_A[real], atol=1e-6)
+    # Padding: beyond the cutoff, from an atom to itself, its own reverse, without weight.
+    assert real.sum() == sum(len(g.senders) for g in chosen)
+    assert (np.linalg.norm(filled.vectors_A[~real], axis=1) > R_MAX_A).all()
+    assert np.array_equal(filled.neighbours[~real], rows[~real])
+    assert np.array_equal(filled.reverse[~real], flat[~real])
+    assert (filled.graph_of_atom[first:] == room.graphs - 1).all()
+    assert not filled.atom_weight[first:].any()
+    assert not filled.graph_weight[3:].any()
+
+
+def test_all_packs_have_one_shape(graphs: list[Graph]) -> None:
+    room = capacity(graphs, 3, R_MAX_A)
+    shapes = {
+        tuple(getattr(filled, field.name).shape for field in fields(Pack))
+        for filled in packs(graphs, range(12), room, R_MAX_A)
+    }
+    assert len(shapes) == 1
+
+
+@pytest.mark.parametrize("repeats", [1, 3, 6])
+def test_capacity_holds_the_largest(graphs: list[Graph], repeats: int) -> None:
+    atoms = chloride(Y=1).repeat((repeats, 1, 1))
+    large = graph(labelled(atoms), FREE_EV, ELEMENTS, R_MAX_A)
+    room = capacity([*graphs, large], 1, R_MAX_A)
+    assert len(large.species) < room.atoms
+    assert large.most_neighbours <= room.neighbours == room_for_neighbours(R_MAX_A)
+    assert share_out([large], [0], room) == [[0]]
+
+
+def test_free_atoms_are_found_again() -> None:
+    entries = [
+        Labelled(
+            atoms,
+            sum(FREE_EV[s] for s in atoms.get_chemical_symbols()),
+            np.zeros((len(atoms), 3)),
+            np.zeros(6),
+        )
+        for atoms in (chloride(Y=1), chloride(Y=2), Atoms("LiCl", cell=[5] * 3), Atoms("Cl2"))
+    ]
+    found = free_atom_energies(entries, (*ELEMENTS, "Zr"))
+    assert found == pytest.approx({**FREE_EV, "Zr": 0.0}, abs=1e-9)
+
+
+@given(st.floats(0.01, 500, allow_subnormal=False))
+def test_extreme_forces_count_less(size: float) -> None:
+    forces = np.zeros((8, 3))
+    forces[0, 0] = size
+    of_graph, of_atoms = weights(forces)
+    assert of_atoms[1:].tolist() == [1.0] * 7
+    assert of_graph == pytest.approx(min(1.0, ORDINARY_FORCE_EV_PER_A / size), rel=1e-6)
+    assert of_atoms[0] == pytest.approx(of_graph, rel=1e-6)
