@@ -6,7 +6,7 @@ hole, and keeps the frames of the fall, which are the ones the next fit needs mo
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from halmd.potentials.evaluators import native_calculator
 
 STEP_FS = 2.0
 _LOOK_EVERY = 20
+_SAY_EVERY_S = 30.0
 _ANION_FACTOR = 1.8
 """Anions repel one another from further away than their covalent radii tell."""
 
@@ -144,8 +145,13 @@ def explore(
             futures = [
                 pool.submit(_share, jobs, part, native, cache, plan, folder, seed) for part in parts
             ]
-            for future in as_completed(futures):
-                future.result()
+            waiting = set(futures)
+            while waiting:
+                ended, waiting = wait(waiting, timeout=_SAY_EVERY_S)
+                for future in ended:
+                    future.result()
+                ready = sum(_file(folder, number).exists() for number in range(len(jobs)))
+                say(f"{ready} of {len(jobs)} runs")
     frames, falls = [], 0
     for number in range(len(jobs)):
         new: list[Atoms] = ase.io.read(_file(folder, number), ":", format="extxyz")

@@ -5,10 +5,12 @@ what those processes run. Every step, each worker takes a pack of its own and th
 averaged.
 """
 
+import itertools
 import json
 import math
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from halmd.distill.graphs import (
+    Capacity,
     Graph,
     capacity,
     free_atom_energies,
@@ -38,6 +41,8 @@ _CHECKPOINT_EVERY_S = 60.0
 _WARM_UP = 0.03
 _VALID_SHARE = 0.04
 _LOOK_EVERY_S = 1.0
+_PARENT = "HALMD_PARENT"
+"""Environment variable with the process that a worker ends with."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +124,13 @@ def _device() -> str:
 
 
 def _run_workers(folder: Path, workers: int, say: Callable[[str], None]) -> None:
-    meeting = folder / "meeting"
-    meeting.unlink(missing_ok=True)
+    (folder / "meeting").unlink(missing_ok=True)
+    (folder / "progress.json").unlink(missing_ok=True)
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "TORCHINDUCTOR_CACHE_DIR": str((folder.parent / "compiled").resolve()),
+        _PARENT: str(os.getpid()),
     }
     processes = []
     for rank in range(workers):
@@ -152,12 +158,14 @@ def _run_workers(folder: Path, workers: int, say: Callable[[str], None]) -> None
             if process.poll() is None and any(other.poll() for other in processes):
                 process.terminate()
             process.wait()
+    for rank, process in enumerate(processes):
+        # A worker that was stopped because another failed has nothing to tell.
+        if process.returncode not in (0, -signal.SIGTERM):
+            path = folder / f"worker-{rank}.log"
+            lines = path.read_text(errors="replace").strip().splitlines() or ["no message"]
+            raise HalmdError(f"{folder}: the fit failed: {lines[-1][:200]} (see {path})")
     if any(process.returncode for process in processes):
-        lines = (folder / "worker-0.log").read_text(errors="replace").strip().splitlines()
-        raise HalmdError(
-            f"{folder}: the fit failed: {lines[-1][:200] if lines else 'no message'} "
-            f"(see {folder}/worker-0.log)"
-        )
+        raise HalmdError(f"{folder}: the fit was stopped; run the same command to go on")
 
 
 def _progress(folder: Path) -> str:
@@ -168,10 +176,12 @@ def _progress(folder: Path) -> str:
 class _Course:
     """Order of the packs and the learning rate: functions of the step, so that a fit can resume."""
 
-    def __init__(self, train: list[Graph], settings: StudentSettings, seed: int, workers: int):
+    def __init__(
+        self, train: list[Graph], room: Capacity, settings: StudentSettings, seed: int, workers: int
+    ):
         self.train, self.settings, self.seed, self.workers = train, settings, seed, workers
-        self.room = capacity(train, max(1, settings.batch_size // workers), settings.r_max_A)
-        self.steps_per_epoch = len(self._epoch(0)) // workers
+        self.room = room
+        self.steps_per_epoch = max(1, len(self._epoch(0)) // workers)
         self.steps = self.steps_per_epoch * settings.epochs
 
     def _epoch(self, epoch: int) -> list[list[int]]:
@@ -180,10 +190,9 @@ class _Course:
 
     def packs_of(self, epoch: int, rank: int) -> list[list[int]]:
         """What a worker sees in an epoch: `steps_per_epoch` packs."""
-        every = self._epoch(epoch)
         wanted = self.steps_per_epoch * self.workers
-        every += every[: max(0, wanted - len(every))]
-        return every[rank : wanted : self.workers]
+        every = itertools.islice(itertools.cycle(self._epoch(epoch)), wanted)
+        return list(every)[rank :: self.workers]
 
     def rate(self, step: int) -> float:
         """Learning rate: a short rise, then half a cosine down to nothing."""
@@ -200,6 +209,7 @@ def _worker(folder: Path, rank: int) -> None:
     from halmd.distill import network
 
     torch.set_num_threads(1)
+    parent = int(os.environ.get(_PARENT, os.getppid()))
     job = read_json(folder / "job.json")
     settings = StudentSettings.model_validate(job["settings"])
     graphs: list[Graph] = pickle.loads((folder / "graphs.pickle").read_bytes())
@@ -208,7 +218,8 @@ def _worker(folder: Path, rank: int) -> None:
     valid = [graphs[k] for k in order[:n_valid]]
     train = [graphs[k] for k in order[n_valid:]]
     workers = job["workers"]
-    course = _Course(train, settings, job["seed"], workers)
+    room = capacity(graphs, max(1, settings.batch_size // workers), settings.r_max_A)
+    course = _Course(train, room, settings, job["seed"], workers)
     model = network.build(settings, job["elements"], seed=job["seed"])
     train = network.without_repulsion(train, model)
     valid = network.without_repulsion(valid, model)
@@ -223,6 +234,11 @@ def _worker(folder: Path, rank: int) -> None:
     saved = folder / "checkpoint.pt"
     if saved.exists():
         state = torch.load(saved, weights_only=True)
+        if state["workers"] != workers:
+            raise SystemExit(
+                f"{saved} is of a fit by {state['workers']} workers, not {workers}: set `workers` "
+                "back, or delete it"
+            )
         first = state["step"]
         with torch.no_grad():
             for parameter, value in zip(parameters, state["parameters"], strict=True):
@@ -259,6 +275,9 @@ def _worker(folder: Path, rank: int) -> None:
             number = epoch * course.steps_per_epoch + within
             if number < first:
                 continue
+            if os.getppid() != parent:
+                # Whoever started this is gone; a fit that goes on must not meet its shadow.
+                sys.exit(1)
             began = time.monotonic()
             loss, *gradients = step_of(parameters, batch_of(members))
             flat = torch.cat([loss.reshape(1), *(g.reshape(-1) for g in gradients)])
@@ -274,7 +293,7 @@ def _worker(folder: Path, rank: int) -> None:
             spent_steps += 1
             if rank == 0 and time.monotonic() - written > _CHECKPOINT_EVERY_S:
                 written = time.monotonic()
-                _checkpoint(saved, number + 1, parameters, optimiser)
+                _checkpoint(saved, number + 1, workers, parameters, optimiser)
                 left_min = spent_s / spent_steps * (course.steps - number - 1) / 60
                 mean = sum(losses) / len(losses)
                 line = f"epoch {epoch + 1} of {settings.epochs}, loss {mean:.4f}{errors}, "
@@ -317,13 +336,14 @@ def _set_gradients(parameters: list[Any], flat: Any) -> None:
         at += size
 
 
-def _checkpoint(path: Path, step: int, parameters: list[Any], optimiser: Any) -> None:
+def _checkpoint(path: Path, step: int, workers: int, parameters: list[Any], optimiser: Any) -> None:
     import torch
 
     with whole_file(path) as temporary:
         torch.save(
             {
                 "step": step,
+                "workers": workers,
                 "parameters": [p.detach().cpu() for p in parameters],
                 "optimiser": optimiser.state_dict(),
             },

@@ -5,6 +5,7 @@ Every part is written when it is done and not done again, so a killed validation
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ from halmd.distill.settings import DistillSettings
 from halmd.distill.stages import labelled_stage, model_file, native_of
 from halmd.distill.starts import Start, read_starts
 from halmd.errors import HalmdError
-from halmd.files import read_json, whole_file, write_json
+from halmd.files import read_json, sha256, whole_file, write_json
 from halmd.potentials.evaluators import native_calculator
+
+_HEAD = ("schema_version", "halmd_version")
 
 Say = Callable[[str], None]
 Record = dict[str, Any]
@@ -43,7 +46,9 @@ def validate_potential(settings: DistillSettings, say: Say) -> Record:
     if not model.exists():
         raise HalmdError(f"{model}: no such student; run `halmd fit` first")
     native = native_of(model)
-    folder = settings.folder / "validation"
+    checksum = sha256(model)
+    # Another student is judged anew, beside what was found of the one before.
+    folder = settings.folder / "validation" / checksum[:12]
     cache = settings.folder / "native-cache"
     starts = read_starts(settings.folder / "starts.extxyz")
     parts: dict[str, Callable[[], Record]] = {
@@ -58,11 +63,12 @@ def validate_potential(settings: DistillSettings, say: Say) -> Record:
         if not path.exists():
             say(f"judging {name}")
             write_json(path, part())
-        found[name] = read_json(path)
+        found[name] = {k: v for k, v in read_json(path).items() if k not in _HEAD}
     verdicts = bars(found, settings)
     summary = [f"{'holds' if held else 'FAILS'}: {text}" for text, held in verdicts]
     record = {
         "name": settings.name,
+        "model_sha256": checksum,
         **found,
         "bars_hold": all(held for _, held in verdicts),
         "summary": summary,
@@ -91,7 +97,8 @@ def bars(found: Record, settings: DistillSettings) -> list[tuple[str, bool]]:
         slope = record["force_slope"]
         verdicts.append((f"{species}: slope of forces {slope:.3f}", low <= slope <= high))
     for family, record in found["cells"].items():
-        if not isinstance(record, dict):
+        if "failed" in record:
+            verdicts.append((f"{family}: volume: {record['failed']}", False))
             continue
         at_rest, npt = record["relaxed_student_over_teacher"], record["npt"]
         verdicts += [
@@ -105,17 +112,12 @@ def bars(found: Record, settings: DistillSettings) -> list[tuple[str, bool]]:
                 abs(npt["student_over_teacher"] - 1) <= wanted.volume_in_npt,
             ),
         ]
-    holes = [pair for pair, record in found["pairs"].items() if _is_hole(record)]
+    holes = [pair for pair, record in found["pairs"].items() if not record["repulsive"]]
     verdicts.append((f"pairs with a hole: {', '.join(holes) or 'none'}", not holes))
     for family, record in found["collapse"].items():
-        if isinstance(record, dict):
-            how = record["why"] or f"{record['length_ps']:.0f} ps"
-            verdicts.append((f"{family}: compressed by 15 % at 1200 K: {how}", record["stable"]))
+        how = record["why"] or f"{record['length_ps']:.0f} ps"
+        verdicts.append((f"{family}: compressed by 15 % at 1200 K: {how}", record["stable"]))
     return verdicts
-
-
-def _is_hole(record: Any) -> bool:
-    return isinstance(record, dict) and not record["repulsive"]
 
 
 def _held_out_errors(settings: DistillSettings, native: Path, cache: Path) -> Record:
@@ -125,12 +127,9 @@ def _held_out_errors(settings: DistillSettings, native: Path, cache: Path) -> Re
         found = pool.map(_compare_part, parts, [native] * len(parts), [cache] * len(parts))
         rows = [row for part in found for row in part]
     composition = {start.tag: start for start in read_starts(settings.folder / "starts.extxyz")}
-    never = {
-        item.formula
-        for family in settings.families
-        for item in family.compositions
-        if item.held_out
-    }
+    every = [item for family in settings.families for item in family.compositions]
+    learnt = {item.formula for item in every if not item.held_out}
+    never = {item.formula for item in every} - learnt
 
     def formula(row: Compared) -> str:
         return composition[str(row.info["start"])].composition
@@ -194,8 +193,16 @@ def _cells(
 
 
 def _cells_job(start: Start, native: Path, cache: Path, seed: int) -> list[Any]:
+    """Frames of one ordering; none of a part in which the student does not hold the cell."""
     calculator = native_calculator(native, cache)
-    return relaxed_cells(start, calculator) + npt_frames(start, calculator, seed=seed)
+    frames: list[Any] = []
+    # What a bad student does to a cell ends in whatever its evaluator stumbles over.
+    failures = (ValueError, RuntimeError, FloatingPointError)
+    with suppress(*failures):
+        frames += relaxed_cells(start, calculator)
+    with suppress(*failures):
+        frames += npt_frames(start, calculator, seed=seed)
+    return frames
 
 
 def _cell_record(start: Start, data: Sequence[Labelled]) -> Record:
@@ -204,7 +211,12 @@ def _cell_record(start: Start, data: Sequence[Labelled]) -> Record:
     hot = [entry for entry in mine if entry.atoms.info["origin"] == "npt500"]
     volumes = np.array([entry.atoms.get_volume() for entry in rest])
     pressures = np.array([-entry.stress_eV_per_A3[:3].mean() for entry in rest])
-    wanted = teacher_volume_A3(volumes, pressures)
+    if not rest or not hot:
+        return {"ordering": start.tag, "failed": "the student does not hold the cell"}
+    try:
+        wanted = teacher_volume_A3(volumes, pressures)
+    except ValueError as error:
+        return {"ordering": start.tag, "failed": f"the teacher on the relaxed cell: {error}"}
     temperature_K = float(hot[0].atoms.info["temperature_K"])
     return {
         "ordering": start.tag,

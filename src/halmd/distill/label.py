@@ -5,6 +5,7 @@ goes on where it stopped and a term's weight can be changed without labelling ag
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from halmd.distill.settings import TeacherSettings, Term
 from halmd.errors import HalmdError
-from halmd.files import sha256
+from halmd.files import read_json, sha256, write_text
 
 Floats = NDArray[np.float64]
 
@@ -80,13 +81,13 @@ def _target(folder: Path, term: Term, snapshots: Path) -> Path:
     }
     note = target / "made-of.json"
     if note.exists():
-        if json.loads(note.read_text(encoding="utf-8")) != made_of:
+        if read_json(note) != made_of:
             raise HalmdError(
                 f"{target}: labels of other snapshots or of another calculator; give the term "
                 "another name, or delete the folder"
             )
     else:
-        note.write_text(json.dumps(made_of), encoding="utf-8")
+        write_text(note, json.dumps(made_of))
     return target
 
 
@@ -123,7 +124,12 @@ def _label_term(
         )
         with (target / f"worker-{worker}.log").open("w") as log:
             processes.append(
-                subprocess.Popen([python, script, str(job)], stdout=log, stderr=subprocess.STDOUT)
+                subprocess.Popen(
+                    [python, script, str(job)],
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=os.environ | {"HALMD_PARENT": str(os.getpid())},
+                )
             )
     began, said, first = time.monotonic(), 0.0, done
     try:
@@ -167,12 +173,14 @@ def read_labelled(snapshots: Path, teacher: TeacherSettings, folder: Path) -> li
     energies = np.zeros(len(frames))
     forces = np.zeros((int(ends[-1]), 3))
     stresses = np.zeros((len(frames), 6))
+    names = [f"{first:06d}.npz" for first in range(0, len(frames), teacher.shard)]
     for term in teacher.terms:
         shards = sorted((folder / term.name).glob("[0-9]*.npz"))
-        if len(shards) != -(-len(frames) // teacher.shard):
+        if [shard.name for shard in shards] != names:
             raise HalmdError(
-                f"{folder / term.name}: {len(shards)} of {-(-len(frames) // teacher.shard)} shards "
-                "of labels; run `halmd label` first"
+                f"{folder / term.name}: {len(shards)} shards of labels where {len(names)} of "
+                f"{teacher.shard} snapshots are wanted; run `halmd label` first, or set "
+                "teacher.shard back"
             )
         parts = [np.load(shard) for shard in shards]
         energies += term.weight * np.concatenate([part["energies_eV"] for part in parts])

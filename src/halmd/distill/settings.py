@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from halmd.composition import parse_formula
 from halmd.config import Element, Folder, Name, NotNegative, Positive, Settings, problem_in
@@ -13,6 +13,17 @@ from halmd.errors import HalmdError
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 Fraction = Annotated[float, Field(gt=-0.5, lt=1.0)]
+
+
+def _rising(span: tuple[float, float]) -> tuple[float, float]:
+    if span[0] > span[1]:
+        raise ValueError("the first of the two must be the smaller")
+    return span
+
+
+Strains = Annotated[tuple[Fraction, Fraction], AfterValidator(_rising)]
+Lengths = Annotated[tuple[NotNegative, Positive], AfterValidator(_rising)]
+Slopes = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
 
 
 class Term(Settings):
@@ -99,11 +110,11 @@ class SeedSettings(Settings):
 
     rattles: Count = 6
     """Rattled and strained copies of each ordering."""
-    rattle_A: tuple[NotNegative, Positive] = (0.02, 0.30)
+    rattle_A: Lengths = (0.02, 0.30)
     """Standard deviation of the displacements, drawn for each snapshot, in Å."""
     mobile_factor: Positive = 1.5
     """How much further mobile ions are moved."""
-    volume_strain: tuple[Fraction, Fraction] = (-0.15, 0.18)
+    volume_strain: Strains = (-0.15, 0.18)
     """Relative change of volume, drawn for each snapshot."""
     shear_strain: NotNegative = 0.03
     """Standard deviation of the symmetric shear."""
@@ -114,7 +125,7 @@ class SeedSettings(Settings):
     mixtures: Count = 60
     """Cells whose metals and anions are exchanged at random for others of the whole set, one pair
     brought close together: contacts between species that share no composition."""
-    contact_A: tuple[Positive, Positive] = (0.8, 2.4)
+    contact_A: Lengths = (0.8, 2.4)
     """Distances of the pairs brought close together, in Å."""
 
 
@@ -157,14 +168,14 @@ class MDSettings(Settings):
     """Student MD that looks for snapshots."""
 
     temperatures_K: Annotated[list[Positive], Field(min_length=1)]
-    """Temperatures, taken in turn."""
+    """Temperatures; each run draws one."""
     runs: AtLeastOne
     """Number of runs; each starts from an ordering drawn at random."""
     length_ps: Positive = 4.0
     """Length of a run, in ps."""
     snapshots: AtLeastOne = 8
     """Snapshots taken from each run."""
-    volume_strain: tuple[Fraction, Fraction] = (-0.10, 0.12)
+    volume_strain: Strains = (-0.10, 0.12)
     """Relative change of volume at the start, drawn for each run."""
     npt_share: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Share of the runs at constant pressure."""
@@ -186,7 +197,7 @@ class BarSettings(Settings):
     """Force error over the teacher's RMS force, in every family."""
     mobile_force_meV_per_A: Positive = 30.0
     """Force error of the mobile species."""
-    slope: tuple[Positive, Positive] = (0.98, 1.02)
+    slope: Slopes = (0.98, 1.02)
     """Slope of the student's forces on the teacher's, for every element."""
     energy_meV_per_atom: Positive = 1.0
     """Energy error in every family."""

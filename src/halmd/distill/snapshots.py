@@ -19,7 +19,8 @@ def strained(atoms: Atoms, volume: float, shear: float, rng: np.random.Generator
     strain = (strain + strain.T) / 2
     strain -= np.eye(3) * np.trace(strain) / 3
     result = bare(atoms)
-    matrix = (np.eye(3) + strain) * (1 + volume) ** (1 / 3)
+    matrix = np.eye(3) + strain
+    matrix *= ((1 + volume) / np.linalg.det(matrix)) ** (1 / 3)
     result.set_cell(np.array(atoms.cell) @ matrix, scale_atoms=True)
     return result
 
@@ -64,8 +65,8 @@ def defective(start: Start, settings: DistillSettings, rng: np.random.Generator)
     low, high = seeds.volume_strain
     atoms = strained(start.atoms, rng.uniform(low / 2, high / 2), seeds.shear_strain, rng)
     mobile = np.flatnonzero(atoms.symbols == settings.mobile)
-    kind = rng.integers(3)
-    if kind != 1:
+    kind = rng.integers(3) if len(mobile) else 2
+    if kind != 1 and len(mobile):
         del atoms[int(rng.choice(mobile))]
     if kind != 0:
         atoms += Atoms(settings.mobile, positions=[_void(atoms, rng)])

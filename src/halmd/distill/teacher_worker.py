@@ -17,7 +17,8 @@ from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
-sys.path.insert(0, str(Path.cwd()))
+# In the place of this script's own folder, whose modules are halmd's and not the teacher's.
+sys.path[0] = str(Path.cwd())
 
 
 def main() -> None:
@@ -45,7 +46,11 @@ def main() -> None:
         pass
     module, _, factory = job["calculator"].partition(":")
     calculator = getattr(importlib.import_module(module), factory)(**job["arguments"])
+    parent = int(os.environ.get("HALMD_PARENT", os.getppid()))
     for first, path in todo:
+        if os.getppid() != parent:
+            # Whoever started this is gone, and may have been started again.
+            return
         energies, forces, stresses, offsets = [], [], [], [0]
         for atoms in frames[first : first + job["shard"]]:
             try:
