@@ -229,7 +229,8 @@ def _worker(folder: Path, rank: int) -> None:
     names = [name for name, _ in model.named_parameters()]
     if job["start_from"]:
         _take_over(parameters, names, torch.load(job["start_from"], weights_only=True))
-    optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate, amsgrad=True)
+    # A short memory of the gradients' size: their beginning, a hundred times larger, is forgotten.
+    optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99))
     first = 0
     saved = folder / "checkpoint.pt"
     if saved.exists():

@@ -140,11 +140,13 @@ class StudentSettings(Settings):
     """Hidden layers of the radial network."""
     epochs: AtLeastOne = 40
     """Passes over the snapshots."""
-    batch_size: AtLeastOne = 8
-    """Snapshots for each step of the optimiser."""
-    learning_rate: Positive = 0.01
+    batch_size: AtLeastOne = 2
+    """Snapshots of mean size for each step of the optimiser, shared by its processes."""
+    processes: AtLeastOne = 1
+    """Processes of one thread that share a step; a GPU, where there is one, is used by one."""
+    learning_rate: Positive = 0.02
     """Largest step of the optimiser; it rises at the start and falls to nothing at the end."""
-    energy_weight: NotNegative = 10.0
+    energy_weight: NotNegative = 3.0
     """Weight of energies per atom (eV) in the loss."""
     forces_weight: NotNegative = 1.0
     """Weight of forces (eV/Å) in the loss."""

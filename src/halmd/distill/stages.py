@@ -304,7 +304,7 @@ def fit_student(settings: DistillSettings, student: str, say: Say) -> Path:
         settings.folder / student,
         name=_model_name(settings, student),
         seed=settings.seed + other_seed,
-        workers=settings.workers,
+        workers=shape.processes,
         start_from=settings.folder / parent if parent else None,
         say=say,
     )
