@@ -40,14 +40,20 @@ def fit(
 
 
 def validate_potential(config: Config) -> None:
-    """Judge the finished student on what it never saw; a missed bar is said, and is no error."""
+    """Judge the finished student on what it never saw, and register it with its card.
+
+    A missed bar is said, here and in the card, and is no error.
+    """
+    from halmd.distill.card import register
     from halmd.distill.judge import validate_potential as judge
     from halmd.distill.settings import load_distill
     from halmd.distill.stages import printable
 
     settings = load_distill(config)
-    for line in judge(settings, printable(settings, "validation"))["summary"]:
+    found = judge(settings, printable(settings, "validation"))
+    for line in found["summary"]:
         typer.echo(line)
+    typer.echo(f"{register(settings, found)}: registered; use it with `potential: {settings.name}`")
 
 
 def distill(context: typer.Context, config: Config) -> None:

@@ -45,7 +45,7 @@ def test_teacher_volume_is_that_of_its_own_relaxation() -> None:
 
 
 def test_reweighting_gives_the_mean_of_the_other_ensemble() -> None:
-    """Gaussian volumes; the teacher's extra energy is linear in V, which shifts the mean exactly."""
+    """Gaussian volumes, an extra energy linear in V: the mean shifts by a known amount."""
     rng = np.random.default_rng(1)
     temperature_K, sigma = 500.0, 8.0
     volumes = rng.normal(1000.0, sigma, 4000)

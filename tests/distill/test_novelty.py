@@ -60,7 +60,7 @@ def test_grades_after_learning_are_those_of_the_larger_set() -> None:
     first = order[0]
     inverse = {
         k: np.linalg.inv(
-            KNOWN[SPECIES == k].T @ KNOWN[SPECIES == k]
+            KNOWN[k == SPECIES].T @ KNOWN[k == SPECIES]
             + 1e-4 * float((KNOWN**2).mean()) * len(KNOWN) * np.eye(6)
         )
         for k in (0, 1)

@@ -23,6 +23,7 @@ from halmd.distill.cells import (
 from halmd.distill.errors import Compared, compare, errors, grouped
 from halmd.distill.fit import usable
 from halmd.distill.label import Labelled, label, read_labelled
+from halmd.distill.parity import draw_parity
 from halmd.distill.robustness import collapse_test, pair_scan
 from halmd.distill.settings import DistillSettings
 from halmd.distill.stages import labelled_stage, model_file, native_of
@@ -52,7 +53,7 @@ def validate_potential(settings: DistillSettings, say: Say) -> Record:
     cache = settings.folder / "native-cache"
     starts = read_starts(settings.folder / "starts.extxyz")
     parts: dict[str, Callable[[], Record]] = {
-        "errors": lambda: _held_out_errors(settings, native, cache),
+        "errors": lambda: _held_out_errors(settings, native, cache, folder),
         "pairs": lambda: _pairs(settings, starts, native, cache),
         "cells": lambda: _cells(settings, starts, native, cache, folder, say),
         "collapse": lambda: _collapse(settings, starts, native, cache),
@@ -120,12 +121,13 @@ def bars(found: Record, settings: DistillSettings) -> list[tuple[str, bool]]:
     return verdicts
 
 
-def _held_out_errors(settings: DistillSettings, native: Path, cache: Path) -> Record:
+def _held_out_errors(settings: DistillSettings, native: Path, cache: Path, folder: Path) -> Record:
     data = usable(labelled_stage(settings, "test"), settings.student.max_force_eV_per_A)
     with _pool(settings) as pool:
         parts = [data[k :: settings.workers] for k in range(settings.workers)]
         found = pool.map(_compare_part, parts, [native] * len(parts), [cache] * len(parts))
         rows = [row for part in found for row in part]
+    draw_parity(rows, folder / "parity.png", mobile=settings.mobile)
     composition = {start.tag: start for start in read_starts(settings.folder / "starts.extxyz")}
     every = [item for family in settings.families for item in family.compositions]
     learnt = {item.formula for item in every if not item.held_out}

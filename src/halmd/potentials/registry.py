@@ -1,9 +1,10 @@
 """Names of potentials, and the files and cards behind them.
 
-A potential is what the forces are. Four kinds of name are known: a model shipped with halmd, a MACE
-foundation model that mace-torch downloads, the path of a MACE `.model`, and `module:factory` of an
-ASE calculator. Model files are pickles, so loading one runs code: only shipped files whose checksum
-agrees with their card, downloads asked for by name, and explicit local paths are ever opened.
+A potential is what the forces are. Five kinds of name are known: a model shipped with halmd, one
+that `halmd distill` registered in potentials/, a MACE foundation model that mace-torch downloads,
+the path of a MACE `.model`, and `module:factory` of an ASE calculator. Model files are pickles, so
+loading one runs code: only shipped and registered files whose checksum agrees with their card,
+downloads asked for by name, and explicit local paths are ever opened.
 """
 
 import re
@@ -15,6 +16,9 @@ from halmd.errors import HalmdError
 from halmd.files import read_json, sha256
 
 SHIPPED = Path(__file__).parent / "shipped"
+
+REGISTERED = Path("potentials")
+"""Where `halmd distill` puts its students, in the folder a campaign runs in."""
 
 FOUNDATION_NAMES = (
     "small",
@@ -36,7 +40,7 @@ FOUNDATION_NAMES = (
 )
 """Names that mace-torch 0.3.16 downloads (`mace.calculators.foundations_models.mace_mp_urls`)."""
 
-Kind = Literal["shipped", "foundation", "file", "ase"]
+Kind = Literal["shipped", "registered", "foundation", "file", "ase"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,9 @@ class Entry:
     model: Path | None = None
     """The MACE `.model`, where it is already on this machine."""
     native: Path | None = None
-    """The same model exported for the native evaluator, where it is shipped."""
+    """The same model exported for the native evaluator, where it has a card."""
     card: dict[str, Any] | None = None
-    """The card of a shipped model."""
+    """The card of a shipped or registered model."""
 
     @property
     def elements(self) -> frozenset[str] | None:
@@ -63,13 +67,21 @@ def shipped_names() -> list[str]:
     return sorted(card.parent.name for card in SHIPPED.glob("*/card.json"))
 
 
+def registered_names() -> list[str]:
+    """Names of the models registered in potentials/ here; a shipped one keeps its name."""
+    found = {card.parent.name for card in REGISTERED.glob("*/card.json")}
+    return sorted(found - set(shipped_names()))
+
+
 def find(name: str) -> Entry:
     """Look up a potential by name; raises HalmdError when nothing has that name.
 
-    The checksums of shipped files are compared with their card.
+    The checksums of shipped and registered files are compared with their card.
     """
     if name in shipped_names():
-        return _shipped(name)
+        return _with_card(SHIPPED / name, "shipped")
+    if name in registered_names():
+        return _with_card(REGISTERED / name, "registered")
     if name in FOUNDATION_NAMES:
         return Entry(name, "foundation")
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
@@ -81,28 +93,34 @@ def find(name: str) -> Entry:
         raise HalmdError(f"potential {name!r}: no such file")
     raise HalmdError(
         f"potential {name!r} is not known; shipped: {', '.join(shipped_names()) or 'none'}; "
+        f"registered in {REGISTERED}/: {', '.join(registered_names()) or 'none'}; "
         f"foundation models: {', '.join(FOUNDATION_NAMES)}; or give the path of a MACE .model, "
         "or module:factory of an ASE calculator"
     )
 
 
-def _shipped(name: str) -> Entry:
-    folder = SHIPPED / name
+def _with_card(folder: Path, kind: Kind) -> Entry:
     card = read_json(folder / "card.json")
     for file, checksum in card["sha256"].items():
         path = folder / file
         if not path.is_file() or sha256(path) != checksum:
             raise HalmdError(
-                f"{path}: damaged (its SHA-256 is not the one in card.json); install halmd again"
+                f"{path}: damaged (its SHA-256 is not the one in card.json); "
+                + ("install halmd again" if kind == "shipped" else "register it again")
             )
     return Entry(
-        name, "shipped", folder / card["files"]["mace"], folder / card["files"]["native"], card
+        folder.name,
+        kind,
+        (folder / card["files"]["mace"]).resolve(),
+        (folder / card["files"]["native"]).resolve(),
+        card,
     )
 
 
 def covering(elements: frozenset[str]) -> list[str]:
-    """Shipped potentials trained on all of `elements`."""
-    return [name for name in shipped_names() if elements <= (_shipped(name).elements or set())]
+    """Shipped and registered potentials trained on all of `elements`."""
+    names = [*shipped_names(), *registered_names()]
+    return [name for name in names if elements <= (find(name).elements or set())]
 
 
 def require_elements(
@@ -117,9 +135,9 @@ def require_elements(
     if missing and not accept:
         others = covering(wanted)
         cure = (
-            f"shipped potentials that cover all of it: {', '.join(others)}"
+            f"potentials that cover all of it: {', '.join(others)}"
             if others
-            else "no shipped potential covers it; MACE foundation models such as medium-mpa-0 do"
+            else "none with a card covers it; MACE foundation models such as medium-mpa-0 do"
         )
         raise HalmdError(
             f"potential {name!r} was not trained on {', '.join(missing)} "

@@ -1,0 +1,58 @@
+"""A student that was registered in potentials/ is found by its name, and only undamaged."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from halmd.errors import HalmdError
+from halmd.potentials import registry
+from halmd.potentials.registry import covering, find, registered_names
+
+
+@pytest.fixture
+def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped_name: str) -> str:
+    """A copy of the shipped potential under another name, in potentials/ of this folder."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(registry.SHIPPED / shipped_name, tmp_path / "potentials" / "my-student")
+    return "my-student"
+
+
+def test_it_is_found_by_name(registered: str, shipped_name: str) -> None:
+    entry = find(registered)
+    assert entry.kind == "registered"
+    assert entry.model is not None
+    assert entry.model.is_absolute()
+    assert entry.model.is_file()
+    assert entry.elements == find(shipped_name).elements
+    assert registered_names() == [registered]
+    assert registered in covering(frozenset({"Li", "Cl"}))
+
+
+def test_it_is_unknown_elsewhere(
+    registered: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(HalmdError, match="not known"):
+        find(registered)
+
+
+def test_an_unknown_name_is_told_what_is_registered(registered: str) -> None:
+    with pytest.raises(HalmdError, match=registered):
+        find("no-such-student")
+
+
+def test_damage_is_one_line(registered: str) -> None:
+    card = json.loads(Path("potentials/my-student/card.json").read_text())
+    path = Path("potentials/my-student") / card["files"]["native"]
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(HalmdError, match=r"damaged .* register it again"):
+        find(registered)
+
+
+def test_a_shipped_name_keeps_its_meaning(registered: str, shipped_name: str) -> None:
+    shutil.copytree("potentials/my-student", f"potentials/{shipped_name}")
+    assert find(shipped_name).kind == "shipped"
+    assert registered_names() == [registered]
