@@ -20,10 +20,11 @@ from halmd.distill.cells import (
     reweighted_volume,
     teacher_volume_A3,
 )
+from halmd.distill.diffusivity import compare_diffusivities
 from halmd.distill.errors import Compared, compare, errors, grouped
 from halmd.distill.fit import usable
 from halmd.distill.label import Labelled, label, read_labelled
-from halmd.distill.parity import draw_parity
+from halmd.distill.parity import parity_figure
 from halmd.distill.robustness import collapse_test, pair_scan
 from halmd.distill.settings import DistillSettings
 from halmd.distill.stages import labelled_stage, model_file, native_of
@@ -31,6 +32,7 @@ from halmd.distill.starts import Start, read_starts
 from halmd.errors import HalmdError
 from halmd.files import read_json, sha256, whole_file, write_json
 from halmd.potentials.evaluators import native_calculator
+from halmd.report.diagnostics import write_figure
 
 _HEAD = ("schema_version", "halmd_version")
 
@@ -57,6 +59,9 @@ def validate_potential(settings: DistillSettings, say: Say) -> Record:
         "pairs": lambda: _pairs(settings, starts, native, cache),
         "cells": lambda: _cells(settings, starts, native, cache, folder, say),
         "collapse": lambda: _collapse(settings, starts, native, cache),
+        "diffusivity": lambda: compare_diffusivities(
+            settings, starts, native, cache, folder / "diffusivity"
+        ),
     }
     found: Record = {}
     for name, part in parts.items():
@@ -118,6 +123,13 @@ def bars(found: Record, settings: DistillSettings) -> list[tuple[str, bool]]:
     for family, record in found["collapse"].items():
         how = record["why"] or f"{record['length_ps']:.0f} ps"
         verdicts.append((f"{family}: compressed by 15 % at 1200 K: {how}", record["stable"]))
+    for where, record in found["diffusivity"].items():
+        text = (
+            f"{where}: D {record['student_D_cm2_per_s']:.2e} ± "
+            f"{record['student_error_cm2_per_s']:.1e}, teacher {record['teacher_D_cm2_per_s']:.2e} "
+            f"± {record['teacher_error_cm2_per_s']:.1e} cm²/s"
+        )
+        verdicts.append((text, record["agrees"]))
     return verdicts
 
 
@@ -127,7 +139,7 @@ def _held_out_errors(settings: DistillSettings, native: Path, cache: Path, folde
         parts = [data[k :: settings.workers] for k in range(settings.workers)]
         found = pool.map(_compare_part, parts, [native] * len(parts), [cache] * len(parts))
         rows = [row for part in found for row in part]
-    draw_parity(rows, folder / "parity.png", mobile=settings.mobile)
+    write_figure(parity_figure(rows, settings.mobile), folder / "parity.png")
     composition = {start.tag: start for start in read_starts(settings.folder / "starts.extxyz")}
     every = [item for family in settings.families for item in family.compositions]
     learnt = {item.formula for item in every if not item.held_out}

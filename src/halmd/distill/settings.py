@@ -192,6 +192,21 @@ class GenerationSettings(MDSettings):
     """The student that explores; `explorer` when left out."""
 
 
+class DiffusivitySettings(Settings):
+    """Short MD of the teacher, for its diffusivity beside the student's."""
+
+    compositions: Annotated[list[str], Field(min_length=1)]
+    """Formulas among those of the families; the smallest ordering of each is taken."""
+    temperatures_K: Annotated[tuple[Positive, ...], Field(min_length=1)] = (900.0, 1100.0)
+    """Hot, because the teacher's runs must be short."""
+    length_ps: Positive = 12.0
+    """Length of each run, in whole ps."""
+    timestep_fs: Annotated[float, Field(gt=0, le=4)] = 2.0
+    """Integration step of both, in fs."""
+    student_runs: AtLeastOne = 8
+    """Runs of the student for one of the teacher."""
+
+
 class BarSettings(Settings):
     """What the student must reach on what it never saw."""
 
@@ -249,6 +264,8 @@ class DistillSettings(Settings):
     """Further students of other seeds, for the uncertainty of a run."""
     test: MDSettings
     """MD of the finished student on orderings, compositions and temperatures kept apart."""
+    diffusivity: DiffusivitySettings | None = None
+    """Diffusivities of teacher and student side by side: hours of MD; none when left out."""
     bars: BarSettings = BarSettings()
     """What the student must reach."""
 
