@@ -31,6 +31,7 @@ PRODUCTION = (
     "production_ps",
     "frame_interval_fs",
     "checkpoint_interval_ps",
+    "uncertainty_interval_ps",
     "thermostat_time_ps",
 )
 """Settings that `halmd equilibrate` and `halmd dynamics` depend on."""

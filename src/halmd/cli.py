@@ -118,6 +118,7 @@ def dynamics(
     production_ps: float = _DYNAMICS.production_ps,
     frame_interval_fs: float = _DYNAMICS.frame_interval_fs,
     checkpoint_interval_ps: float = _DYNAMICS.checkpoint_interval_ps,
+    uncertainty_interval_ps: float = _DYNAMICS.uncertainty_interval_ps,
     thermostat_time_ps: float = _DYNAMICS.thermostat_time_ps,
     mobile: str = _DIFFUSION.mobile,
     max_minutes: Annotated[float | None, typer.Option(help="Stop cleanly after this long.")] = None,
@@ -132,6 +133,7 @@ def dynamics(
         production_ps=production_ps,
         frame_interval_fs=frame_interval_fs,
         checkpoint_interval_ps=checkpoint_interval_ps,
+        uncertainty_interval_ps=uncertainty_interval_ps,
         thermostat_time_ps=thermostat_time_ps,
     )
     atoms = read_structure(start)

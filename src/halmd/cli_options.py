@@ -54,4 +54,6 @@ def load_for(elements: Iterable[str], potential: Path, accept: bool) -> Any:
     )
     if missing:
         loaded.provenance["extrapolated_elements"] = missing
+    if accept:
+        loaded.provenance["accept_extrapolation"] = True
     return loaded

@@ -4,10 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ase import Atoms
 
+from halmd.dynamics.uncertainty import committee_forces
 from halmd.errors import HalmdError
 from halmd.potentials import registry
+from halmd.potentials.evaluators import load
+from halmd.potentials.potential import prepare_potential
 from halmd.potentials.registry import covering, find, registered_names
 
 
@@ -56,3 +61,38 @@ def test_a_shipped_name_keeps_its_meaning(registered: str, shipped_name: str) ->
     shutil.copytree("potentials/my-student", f"potentials/{shipped_name}")
     assert find(shipped_name).kind == "shipped"
     assert registered_names() == [registered]
+
+
+@pytest.fixture
+def with_committee(registered: str) -> str:
+    """The registered student with itself for a committee."""
+    folder = Path("potentials") / registered
+    card = json.loads((folder / "card.json").read_text())
+    shutil.copy(folder / card["files"]["native"], folder / "committee-1.native.json")
+    card["files"]["committee"] = ["committee-1.native.json"]
+    card["sha256"]["committee-1.native.json"] = card["sha256"][card["files"]["native"]]
+    card["uncertainty"] = {"force_std_eV_per_A": 0.3, "share": 0.05}
+    (folder / "card.json").write_text(json.dumps(card))
+    return registered
+
+
+def test_a_committee_is_prepared_and_loaded(with_committee: str, tmp_path: Path) -> None:
+    pytest.importorskip("symmetrix")
+    record = prepare_potential(with_committee, folder=tmp_path / "prepared")
+    loaded = load(record)
+    if loaded.provenance["evaluator"] != "native":
+        pytest.skip("the native evaluator does not run here")
+    assert loaded.uncertainty == {"force_std_eV_per_A": 0.3, "share": 0.05}
+    (member,) = loaded.committee
+    check = find(with_committee).card["self_check"][0]  # type: ignore[index]
+    atoms = Atoms(check["symbols"], positions=check["positions_A"], cell=check["cell_A"], pbc=True)
+    forces = committee_forces(atoms, [loaded.calculator, member])
+    assert np.array_equal(forces[0], forces[1])
+    assert np.allclose(forces[0], check["forces_eV_per_A"], atol=5e-4)
+
+
+def test_a_damaged_member_is_one_line(with_committee: str) -> None:
+    path = Path("potentials") / with_committee / "committee-1.native.json"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(HalmdError, match="damaged"):
+        find(with_committee)

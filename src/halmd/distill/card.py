@@ -16,7 +16,13 @@ from ase import Atoms
 
 from halmd.distill.judge import trained_elements
 from halmd.distill.settings import DistillSettings, FamilySettings
-from halmd.distill.stages import model_file, native_of, snapshot_file, stage_names
+from halmd.distill.stages import (
+    committee,
+    model_file,
+    native_of,
+    snapshot_file,
+    stage_names,
+)
 from halmd.distill.starts import Start, bare, read_starts
 from halmd.errors import HalmdError
 from halmd.files import read_json, sha256, write_json
@@ -37,9 +43,14 @@ def register(settings: DistillSettings, validation: Record) -> Path:
     files = {"mace": f"{settings.name}.model", "native": f"{settings.name}.native.json"}
     shutil.copy(model, target / files["mace"])
     shutil.copy(native, target / files["native"])
+    others = {name: native_of(model_file(settings, name)) for name in committee(settings)}
+    members = [f"{name}.native.json" for name in others]
+    for member, source in zip(members, others.values(), strict=True):
+        shutil.copy(source, target / member)
+    every = [*files.values(), *members]
     record = card(settings, validation) | {
-        "files": files,
-        "sha256": {file: sha256(target / file) for file in files.values()},
+        "files": files | ({"committee": members} if members else {}),
+        "sha256": {file: sha256(target / file) for file in every},
     }
     write_json(target / "card.json", record)
     return target
@@ -58,7 +69,10 @@ def card(settings: DistillSettings, validation: Record) -> Record:
         "licence": "MIT",
         "data": {stage: _data(settings, stage) for stage in stage_names(settings)},
         "fit": settings.student.model_dump(),
-        "validation": _rounded({k: v for k, v in validation.items() if k != "name"}),
+        "validation": _rounded(
+            {k: v for k, v in validation.items() if k not in ("name", "uncertainty")}
+        ),
+        "uncertainty": validation["uncertainty"] or None,
         "self_check": _self_check(model_file(settings, "final"), _probes(starts)),
         "versions": {p: version(p) for p in ("mace-torch", "torch", "symmetrix-xl", "ase")},
         "python": platform.python_version(),

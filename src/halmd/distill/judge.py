@@ -12,6 +12,8 @@ from typing import Any
 
 import ase.io
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from halmd.distill.cells import (
     npt_frames,
@@ -27,13 +29,16 @@ from halmd.distill.label import Labelled, label, read_labelled
 from halmd.distill.parity import parity_figure
 from halmd.distill.robustness import collapse_test, pair_scan
 from halmd.distill.settings import DistillSettings
-from halmd.distill.stages import labelled_stage, model_file, native_of
+from halmd.distill.stages import committee, labelled_stage, model_file, native_of
 from halmd.distill.starts import Start, read_starts
+from halmd.dynamics.uncertainty import committee_forces, force_spread_eV_per_A
 from halmd.errors import HalmdError
 from halmd.files import read_json, sha256, whole_file, write_json
 from halmd.potentials.evaluators import native_calculator
 from halmd.report.diagnostics import write_figure
 
+_USUAL = 0.99
+_SHARE_ABOVE = 0.05
 _HEAD = ("schema_version", "halmd_version")
 
 Say = Callable[[str], None]
@@ -59,6 +64,7 @@ def validate_potential(settings: DistillSettings, say: Say) -> Record:
         "pairs": lambda: _pairs(settings, starts, native, cache),
         "cells": lambda: _cells(settings, starts, native, cache, folder, say),
         "collapse": lambda: _collapse(settings, starts, native, cache),
+        "uncertainty": lambda: _uncertainty(settings, native, cache),
         "diffusivity": lambda: compare_diffusivities(
             settings, starts, native, cache, folder / "diffusivity"
         ),
@@ -169,6 +175,44 @@ def _pairs(settings: DistillSettings, starts: list[Start], native: Path, cache: 
 
 def _pairs_job(starts: list[Start], native: Path, cache: Path, species: list[str]) -> Record:
     return pair_scan([start.atoms for start in starts], native_calculator(native, cache), species)
+
+
+def _uncertainty(settings: DistillSettings, native: Path, cache: Path) -> Record:
+    """What disagreement of the committee is usual on the test, and whether it tells of errors.
+
+    The threshold of a run is the largest disagreement about an atom that all but one of a hundred
+    held-out snapshots stay below; more than one look in twenty above it is extrapolation.
+    """
+    if not settings.committee:
+        return {}
+    members = [native, *(native_of(model_file(settings, name)) for name in committee(settings))]
+    data = usable(labelled_stage(settings, "test"), settings.student.max_force_eV_per_A)
+    with _pool(settings) as pool:
+        parts = [data[k :: settings.workers] for k in range(settings.workers)]
+        found = pool.map(_spread_part, parts, [members] * len(parts), [cache] * len(parts))
+        spread, error = np.concatenate(list(found)).T
+    return {
+        "members": len(members),
+        "force_std_eV_per_A": float(np.quantile(spread, _USUAL)),
+        "share": _SHARE_ABOVE,
+        "definition": "largest over atoms of the committee's standard deviation of the force, "
+        f"{_USUAL:.0%} quantile over held-out snapshots",
+        "median_eV_per_A": float(np.median(spread)),
+        "rank_correlation_with_error": float(spearmanr(spread, error).statistic),
+    }
+
+
+def _spread_part(
+    part: Sequence[Labelled], members: Sequence[Path], cache: Path
+) -> NDArray[np.float64]:
+    """For each snapshot the largest disagreement and the largest error of a force, in eV/Å."""
+    calculators = [native_calculator(member, cache) for member in members]
+    rows = []
+    for entry in part:
+        forces = committee_forces(entry.atoms, calculators)
+        error = np.linalg.norm(forces[0] - entry.forces_eV_per_A, axis=1)
+        rows.append((force_spread_eV_per_A(forces).max(), error.max()))
+    return np.array(rows)
 
 
 def trained_elements(starts: Sequence[Start]) -> list[str]:

@@ -57,6 +57,11 @@ def in_order(settings: DistillSettings) -> list[str]:
     return ["seeds", *explored, *finished, "test"]
 
 
+def committee(settings: DistillSettings) -> list[str]:
+    """Further students of other seeds."""
+    return [name for name in student_names(settings) if name.startswith("committee-")]
+
+
 def number_in(name: str) -> int:
     """3 of generation-3."""
     return int(name.rsplit("-", 1)[1])

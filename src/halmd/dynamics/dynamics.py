@@ -41,6 +41,7 @@ from halmd.dynamics.stability import (
     temperature_off,
     temperature_runaway,
 )
+from halmd.dynamics.uncertainty import look, write_frames
 from halmd.errors import HalmdError, OutOfTimeError
 from halmd.files import fingerprint, write_json
 from halmd.potentials.evaluators import Loaded
@@ -276,8 +277,9 @@ class _Run:
         columns = saved.load_segments(self.folder, self.step, len(self.heat_K))
         columns = {name: values[: self.wanted_frames] for name, values in columns.items()}
         interval_ps = self.settings.frame_interval_fs / 1000
+        uncertainty = self._uncertainty(columns["positions_A"], interval_ps, record)
         time_ps = (np.arange(len(columns["temperature"])) * interval_ps).astype(np.float64)
-        summary = self._summary(columns, time_ps)
+        summary = self._summary(columns, time_ps) | {"uncertainty": uncertainty}
         write_trajectory(
             trajectory,
             Trajectory(
@@ -292,6 +294,32 @@ class _Run:
         )
         write_json(record, summary)
         return summary
+
+    def _uncertainty(
+        self, positions_A: NDArray[np.float32], frame_ps: float, record: Path
+    ) -> dict[str, Any] | None:
+        """What the committee says of the frames, if there is one; may set the verdict."""
+        every = round(self.settings.uncertainty_interval_ps / frame_ps)
+        threshold = self.loaded.uncertainty
+        if not self.loaded.committee or threshold is None or every == 0:
+            return None
+        members = (self.loaded.calculator, *self.loaded.committee)
+        found, frames = look(
+            positions_A, self.atoms, members, every=every, frame_ps=frame_ps, threshold=threshold
+        )
+        accepted = self.loaded.provenance.get("accept_extrapolation", False)
+        if found["extrapolating"] and self.verdict == "ok" and not accepted:
+            self.verdict = "extrapolating"
+            self.reason = {
+                key: found[key]
+                for key in ("share_above_threshold", "threshold_eV_per_A", "max_eV_per_A")
+            }
+        write_frames(
+            frames,
+            record.with_name("extrapolating.extxyz"),
+            {"temperature_K": self.target_K, "start": record.parent.as_posix()},
+        )
+        return found
 
     def _summary(self, columns: saved.Arrays, time_ps: NDArray[np.float64]) -> dict[str, Any]:
         heat, settings = columns["temperature"], self.settings

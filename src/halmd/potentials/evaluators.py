@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ class Loaded:
     """Elements the potential was trained on; None when it does not say."""
     fresh_neighbours: Callable[[], None]
     """Forget cached neighbour lists, so that a resumed run sums in the same order."""
+    committee: tuple[Any, ...] = ()
+    """Calculators of students fitted with other seeds; empty where there are none."""
+    uncertainty: dict[str, Any] | None = None
+    """What disagreement of the committee means: `force_std_eV_per_A` and `share`."""
 
 
 def load(record_file: Path) -> Loaded:
@@ -112,7 +116,16 @@ def _load_native(folder: Path, record: dict[str, Any]) -> Loaded:
         _provenance(record, "native", record["native_sha256"], ["symmetrix-xl", "ase", "numpy"]),
         frozenset(record["elements"]),
         fresh_neighbours,
+        tuple(_member(folder, record, member) for member in record.get("committee", [])),
+        record.get("uncertainty"),
     )
+
+
+def _member(folder: Path, record: dict[str, Any], member: dict[str, str]) -> Any:
+    """A calculator of one member of the committee; its neighbours are its own."""
+    model = Path(member["file"])
+    _require_checksum(model, member["sha256"])
+    return native_calculator(model, folder / "native-cache", compiled=record["native_compiled"])
 
 
 def _load_torch(record: dict[str, Any]) -> Loaded:
@@ -219,7 +232,7 @@ def _within(deviation: dict[str, float]) -> bool:
 
 def _with_check(loaded: Loaded, deviation: dict[str, float]) -> Loaded:
     provenance = loaded.provenance | {"self_check_deviation": deviation}
-    return Loaded(loaded.calculator, provenance, loaded.elements, loaded.fresh_neighbours)
+    return replace(loaded, provenance=provenance)
 
 
 def _text(deviation: dict[str, float]) -> str:

@@ -60,11 +60,15 @@ def _prepare_mace(entry: Entry, evaluator: str, folder: Path) -> dict[str, Any]:
             raise HalmdError(f"potential {entry.name!r}: no native evaluator: {reason}") from None
         print(f"halmd: taking mace-torch for {entry.name}: {reason}", file=sys.stderr)
         return record | {"native_refused": str(reason)}
+    for member in entry.committee:
+        _compile(member, folder / "native-cache")
     return record | {
         "evaluator": "native",
         "native_file": str(native),
         "native_sha256": sha256(native),
         "native_compiled": compiled,
+        "committee": [{"file": str(path), "sha256": sha256(path)} for path in entry.committee],
+        "uncertainty": (entry.card or {}).get("uncertainty"),
     }
 
 

@@ -55,6 +55,8 @@ class Entry:
     """The same model exported for the native evaluator, where it has a card."""
     card: dict[str, Any] | None = None
     """The card of a shipped or registered model."""
+    committee: tuple[Path, ...] = ()
+    """Native exports of students fitted with other seeds."""
 
     @property
     def elements(self) -> frozenset[str] | None:
@@ -114,6 +116,7 @@ def _with_card(folder: Path, kind: Kind) -> Entry:
         (folder / card["files"]["mace"]).resolve(),
         (folder / card["files"]["native"]).resolve(),
         card,
+        tuple((folder / file).resolve() for file in card["files"].get("committee", [])),
     )
 
 

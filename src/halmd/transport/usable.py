@@ -27,6 +27,10 @@ _RULES: dict[str, tuple[str, tuple[str, ...]]] = {
         "the framework moved: melting, decomposition or a change of phase",
         ("framework",),
     ),
+    "extrapolating": (
+        "the potential left what it was trained on: its committee disagrees about the forces",
+        ("uncertainty",),
+    ),
     "too_few_jumps": (
         "too few jumps, or too large an error, for a diffusivity to be quoted",
         ("n_effective_jumps", "min_jumps", "relative_error"),
