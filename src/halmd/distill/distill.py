@@ -1,6 +1,8 @@
 """`halmd distill`: which step needs which files, and the whole of it as one Snakemake run."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -8,19 +10,22 @@ from pathlib import Path
 
 from halmd.composition import check_neutral
 from halmd.distill.label import teacher_python
-from halmd.distill.settings import DistillSettings, load_distill
+from halmd.distill.settings import ROUND_FILE, DistillSettings, load_distill
 from halmd.distill.stages import (
+    MADE_OF,
     check_made_of,
+    committee,
     explorer_of,
     labels_note,
     learnt_by,
+    made_of,
     model_file,
     parent_of,
     snapshot_file,
     student_names,
 )
 from halmd.errors import HalmdError
-from halmd.files import read_json
+from halmd.files import read_json, write_json
 
 WORKFLOW = "distill.smk"
 _CORES = ("-c", "--cores", "-j", "--jobs", "--profile", "--workflow-profile")
@@ -82,8 +87,45 @@ def needed_by_validation(settings: DistillSettings) -> list[Path]:
 def run_distill(config: Path, options: Sequence[str]) -> tuple[DistillSettings, int]:
     """Check a distillation and run it with Snakemake, which is given further options.
 
+    While a bar is missed and rounds are left, the finished student explores, and all is done again.
     Returns the settings and Snakemake's exit code. Raises HalmdError before anything is written.
     """
+    while True:
+        settings, code = _run_once(config, options)
+        dry = any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", word) for word in options)
+        verdict = validation_file(settings)
+        if code or dry or not verdict.is_file() or settings.round >= settings.rounds:
+            return settings, code
+        if read_json(verdict)["bars_hold"]:
+            return settings, code
+        print(f"round {settings.round + 1} of at most {settings.rounds}: a bar is missed")
+        begin_round(settings)
+
+
+def begin_round(settings: DistillSettings) -> DistillSettings:
+    """Make the finished student the explorer of one more generation; returns the new settings.
+
+    Its fit is kept as that explorer's; the verdict on it is kept under another name.
+    """
+    following = settings.after(1)
+    name = f"explorer-{len(following.generations)}"
+    source, target = settings.folder / "final", settings.folder / name
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(source, target)
+    (target / f"{settings.name}.model").rename(target / f"{name}.model")
+    (target / f"{settings.name}.native.json").unlink(missing_ok=True)
+    write_json(target / MADE_OF, made_of(following, name))
+    verdict = validation_file(settings)
+    verdict.replace(verdict.with_name(f"validation-{settings.round}.json"))
+    # From here on the new round is what the file says; what is left of the old one is taken away.
+    write_json(settings.folder / ROUND_FILE, {"round": following.round})
+    for left in ("final", *committee(settings)):
+        shutil.rmtree(settings.folder / left, ignore_errors=True)
+    return following
+
+
+def _run_once(config: Path, options: Sequence[str]) -> tuple[DistillSettings, int]:
     settings = load_checked(config)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_file()), *options]
     if not any(word.startswith(_CORES) for word in options):

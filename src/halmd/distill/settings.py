@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from halmd.composition import parse_formula
 from halmd.config import Element, Folder, Name, NotNegative, Positive, Settings, problem_in
 from halmd.errors import HalmdError
+from halmd.files import read_json
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -24,6 +25,10 @@ def _rising(span: tuple[float, float]) -> tuple[float, float]:
 Strains = Annotated[tuple[Fraction, Fraction], AfterValidator(_rising)]
 Lengths = Annotated[tuple[NotNegative, Positive], AfterValidator(_rising)]
 Slopes = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+
+
+ROUND_FILE = "round.json"
+"""In the folder of a distillation: how many rounds were repeated."""
 
 
 class Term(Settings):
@@ -260,6 +265,11 @@ class DistillSettings(Settings):
     """Student MD, labelled and learnt, one after the other."""
     student: StudentSettings = StudentSettings()
     """The student that is shipped."""
+    rounds: Count = 0
+    """How often at most, while a bar is missed, the last generation's MD is repeated with the
+    finished student, labelled, learnt and judged again."""
+    round: Count = 0
+    """Rounds repeated so far; `halmd distill` counts them itself."""
     committee: Annotated[int, Field(ge=0, le=8)] = 0
     """Further students of other seeds, for the uncertainty of a run."""
     test: MDSettings
@@ -274,7 +284,17 @@ class DistillSettings(Settings):
         names = [family.name for family in self.families]
         if len(set(names)) != len(names):
             raise ValueError("two families have the same name")
+        if self.rounds and not self.generations:
+            raise ValueError("rounds repeat the last generation, and there is none")
         return self
+
+    def after(self, rounds: int) -> "DistillSettings":
+        """These settings with more rounds: generations that a finished student explores."""
+        if not rounds:
+            return self
+        again = self.generations[-1].model_copy(update={"student": self.student})
+        generations = (*self.generations, *[again] * rounds)
+        return self.model_copy(update={"generations": generations, "round": self.round + rounds})
 
     @property
     def folder(self) -> Path:
@@ -302,6 +322,8 @@ def load_distill(path: Path) -> DistillSettings:
     if not isinstance(record, dict):
         raise HalmdError(f"{path}: expected `key: value` lines, found {type(record).__name__}")
     try:
-        return DistillSettings.model_validate(record)
+        settings = DistillSettings.model_validate(record)
     except ValidationError as error:
         raise HalmdError(f"{path}: {problem_in(error, DistillSettings)}") from None
+    note = settings.folder / ROUND_FILE
+    return settings.after(int(read_json(note)["round"])) if note.is_file() else settings

@@ -37,6 +37,9 @@ from halmd.potentials.potential import export_native
 
 Say = Callable[[str], None]
 
+MADE_OF = "made-of.json"
+"""In the folder of a stage or student: the settings that decided it."""
+
 
 def stage_names(settings: DistillSettings) -> list[str]:
     """Sets of snapshots in the order they are made; all but the last are learnt."""
@@ -74,8 +77,14 @@ def learnt_by(settings: DistillSettings, student: str) -> list[str]:
 
 
 def explorer_of(settings: DistillSettings, stage: str) -> str:
-    """The student whose MD makes a stage."""
-    return "final" if stage == "test" else f"explorer-{number_in(stage)}"
+    """The student whose MD makes a stage.
+
+    The test is explored before any round is repeated, and stays the same in all of them.
+    """
+    if stage != "test":
+        return f"explorer-{number_in(stage)}"
+    first = len(settings.generations) - settings.round
+    return f"explorer-{first}" if first else "final"
 
 
 def snapshot_file(settings: DistillSettings, stage: str) -> Path:
@@ -152,7 +161,7 @@ def check_made_of(settings: DistillSettings, *names: str) -> None:
 
 def _changed(settings: DistillSettings, name: str) -> list[str]:
     """Keys in which what a folder says it is made of differs from the settings."""
-    note = settings.folder / name / "made-of.json"
+    note = settings.folder / name / MADE_OF
     if not note.is_file():
         return []
     before, now = read_json(note), made_of(settings, name)
@@ -163,7 +172,7 @@ def _changed(settings: DistillSettings, name: str) -> list[str]:
 def _claim(settings: DistillSettings, name: str) -> None:
     """Write down what a stage or student is made of; raises HalmdError where it says otherwise."""
     check_made_of(settings, name)
-    write_json(settings.folder / name / "made-of.json", made_of(settings, name))
+    write_json(settings.folder / name / MADE_OF, made_of(settings, name))
 
 
 def make_snapshots(settings: DistillSettings, stage: str, say: Say) -> Path:
