@@ -127,7 +127,7 @@ def main() -> None:
     weights = network.Weights(10.0, 1.0, 20.0, 0.001, 0.02, 0.0001)
     room = capacity(graphs, len(graphs), 5.0)
     batch = network.to_tensors(pack(bare, room, 5.0))
-    step = network.training_step(network.energy_function(model, settings), names, weights)
+    step = network.training_step(network.energy_function(model), names, weights)
     n_atoms = sum(len(g.species) for g in graphs)
     n_edges = sum(len(g.senders) for g in graphs)
     print(

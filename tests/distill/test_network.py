@@ -52,7 +52,7 @@ def batch_of(graphs: Sequence[Graph], dtype: Any = torch.float32) -> list[Any]:
 def predicted(model: Any, irreps: str, frames: Sequence[Atoms]) -> list[tuple[float, Any, Any]]:
     """Energy per atom, forces, stress of each frame, free atoms and repulsion taken off."""
     batch = batch_of(graphs_of([labelled(atoms) for atoms in frames]))
-    energies = network.energy_function(model, shape(irreps))
+    energies = network.energy_function(model)
     parameters = dict(model.named_parameters())
     energy, forces, stress = (
         values.detach().numpy()
@@ -142,7 +142,7 @@ def test_gradients_are_those_of_the_loss(irreps: str) -> None:
     torch.set_default_dtype(torch.float64)
     try:
         model = student(irreps).double()
-        energies = network.energy_function(model, shape(irreps))
+        energies = network.energy_function(model)
         graphs = graphs_of([labelled(atoms) for atoms in rattled_cells(2)[1:]])
         batch = batch_of(graphs, torch.float64)
         parameters = [p.detach().clone().requires_grad_(True) for p in model.parameters()]
@@ -172,7 +172,7 @@ def test_gradients_are_those_of_the_loss(irreps: str) -> None:
 
 def test_the_loss_of_the_truth_is_nothing() -> None:
     model = student()
-    energies, parameters = network.energy_function(model, shape()), dict(model.named_parameters())
+    energies, parameters = network.energy_function(model), dict(model.named_parameters())
     batch = batch_of(graphs_of([labelled(atoms) for atoms in rattled_cells(3)]))
     found = network.predict(energies, parameters, batch, differentiable=False)
     assert float(network.loss_of(energies, parameters, batch, WEIGHTS).detach()) > 0.1
@@ -192,7 +192,7 @@ def test_compiled_step_is_the_step() -> None:
     model = student()
     parameters = [p.detach().clone().requires_grad_(True) for p in model.parameters()]
     names = [name for name, _ in model.named_parameters()]
-    step = network.training_step(network.energy_function(model, shape()), names, WEIGHTS)
+    step = network.training_step(network.energy_function(model), names, WEIGHTS)
     first, other = (
         batch_of(graphs_of([labelled(atoms) for atoms in rattled_cells(3, seed=seed)]))
         for seed in (0, 7)

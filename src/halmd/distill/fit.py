@@ -224,7 +224,7 @@ def _worker(folder: Path, rank: int) -> None:
     train = network.without_repulsion(train, model)
     valid = network.without_repulsion(valid, model)
     model = model.to(job["device"])
-    energies = network.energy_function(model, settings)
+    energies = network.energy_function(model)
     parameters = [p.detach().clone().requires_grad_(True) for p in model.parameters()]
     names = [name for name, _ in model.named_parameters()]
     if job["start_from"]:

@@ -17,11 +17,11 @@ os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
 import numpy as np
 import torch
 from ase import Atoms
-from e3nn import o3, set_optimization_defaults
+from e3nn import o3
 from mace import modules
 from torch import Tensor
 
-from halmd.distill import scalar_mace
+from halmd.distill import plain_mace
 from halmd.distill.graphs import (
     NEIGHBOURS_AT_5_A,
     Capacity,
@@ -51,8 +51,6 @@ class Weights:
 def build(settings: StudentSettings, elements: Sequence[str], *, seed: int = 0) -> Any:
     """A mace-torch model with random weights."""
     torch.manual_seed(seed)
-    # TorchScript inside is what mace-torch saves; a general model without it can be traced.
-    set_optimization_defaults(jit_script_fx=True)
     atomic = numbers(elements)
     return modules.ScaleShiftMACE(
         r_max=settings.r_max_A,
@@ -83,58 +81,14 @@ Energies = Callable[[dict[str, Tensor], Sequence[Tensor], Tensor], Tensor]
 """(parameters, pack, edge vectors) to the energy of every atom in eV."""
 
 
-def energy_function(model: Any, settings: StudentSettings) -> Energies:
-    """What computes the energies of a pack, without repulsion: written out where features are
-    scalars, by mace-torch's own modules otherwise."""
-    if "1o" not in settings.hidden_irreps:
-        constants = scalar_mace.constants_of(model)
+def energy_function(model: Any) -> Energies:
+    """What computes the energies of a pack, without repulsion."""
+    constants = plain_mace.constants_of(model)
 
-        def scalar(p: dict[str, Tensor], batch: Sequence[Tensor], vectors: Tensor) -> Tensor:
-            return scalar_mace.node_energies(p, constants, vectors, *batch[1:4])
-
-        return scalar
-    return _general_energies(model)
-
-
-def _general_energies(model: Any) -> Energies:
     def energies(p: dict[str, Tensor], batch: Sequence[Tensor], vectors: Tensor) -> Tensor:
-        from torch.nn.utils.stateless import _reparametrize_module
-
-        with _reparametrize_module(model, p):
-            return _by_modules(model, batch, vectors)
+        return plain_mace.node_energies(p, constants, vectors, *batch[1:4])
 
     return energies
-
-
-def _by_modules(model: Any, batch: Sequence[Tensor], vectors: Tensor) -> Tensor:
-    species, neighbours = batch[1], batch[2]
-    atoms, width = neighbours.shape
-    receivers = torch.arange(atoms, device=species.device)[:, None].expand(atoms, width)
-    edges = torch.stack([neighbours.reshape(-1), receivers.reshape(-1)])
-    flat = vectors.reshape(-1, 3)
-    # torch's one_hot looks at the values, which a traced step may not.
-    every = torch.arange(len(model.atomic_numbers), device=species.device)
-    kinds = (species[:, None] == every).to(vectors.dtype)
-    lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
-    features = model.node_embedding(kinds)
-    harmonics = model.spherical_harmonics(flat)
-    radial, cutoff = model.radial_embedding(lengths, kinds, edges, model.atomic_numbers)
-    energy = torch.zeros_like(kinds[:, 0])
-    for number, (interaction, product, readout) in enumerate(
-        zip(model.interactions, model.products, model.readouts, strict=True)
-    ):
-        features, residual = interaction(
-            node_attrs=kinds,
-            node_feats=features,
-            edge_attrs=harmonics,
-            edge_feats=radial,
-            edge_index=edges,
-            cutoff=cutoff,
-            first_layer=number == 0,
-        )
-        features = product(node_feats=features, sc=residual, node_attrs=kinds)
-        energy = energy + readout(features, None).squeeze(-1)
-    return energy
 
 
 def without_repulsion(graphs: Sequence[Graph], model: Any) -> list[Graph]:
@@ -172,7 +126,7 @@ def predict(
     vectors = batch[0].detach().requires_grad_(True)
     of_atoms = energies(p, batch, vectors)
     (slope,) = torch.autograd.grad(of_atoms.sum(), vectors, create_graph=differentiable)
-    forces = scalar_mace.collect(slope, neighbours, reverse) - slope.sum(1)
+    forces = plain_mace.collect(slope, neighbours, reverse) - slope.sum(1)
     virial = torch.einsum("nka,nkb->nab", vectors, slope).reshape(-1, 9)
     graphs = torch.arange(len(sizes), device=sizes.device)
     belongs = (graphs[:, None] == graph_of_atom).to(virial.dtype)

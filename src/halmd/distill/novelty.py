@@ -103,7 +103,7 @@ def most_novel(
     """Indices of the `count` candidates that a fitted student knows least, in ascending order.
 
     student is the folder of a fit; learnt are the snapshot files it was fitted to. Raises
-    HalmdError when its features are not scalars.
+    HalmdError when its features cannot be computed.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -136,22 +136,20 @@ def _features_job(job: dict[str, Any]) -> None:
     """Features of the learnt snapshots and of the candidates, in the process with torch."""
     import torch
 
-    from halmd.distill import network, scalar_mace
+    from halmd.distill import network, plain_mace
     from halmd.distill.settings import StudentSettings
     from halmd.files import read_json
 
     fitted = read_json(Path(job["student"]) / "job.json")
     settings = StudentSettings.model_validate(fitted["settings"])
-    if "1o" in settings.hidden_irreps:
-        raise SystemExit("only students with scalar features (N x 0e) rank snapshots")
     elements = fitted["elements"]
-    constants = scalar_mace.constants_of(network.build(settings, elements))
+    constants = plain_mace.constants_of(network.build(settings, elements))
     parameters = torch.load(Path(job["student"]) / "parameters.pt", weights_only=True)
 
     def features(atoms: Atoms) -> tuple[Floats, Ints]:
         batch = network.bare_batch(atoms, elements, settings.r_max_A)
         with torch.no_grad():
-            _, found = scalar_mace.energies_and_features(parameters, constants, *batch)
+            _, found = plain_mace.energies_and_features(parameters, constants, *batch)
         return found.double().numpy(), batch[1].numpy()
 
     def of_files(paths: Sequence[str]) -> list[tuple[Floats, Ints]]:
