@@ -18,6 +18,12 @@ from halmd.distill.settings import StudentSettings
 from halmd.errors import HalmdError
 from halmd.files import read_json
 
+torch = pytest.importorskip("torch")
+pytest.importorskip("mace")
+
+from halmd.distill import fit_worker  # noqa: E402
+from halmd.distill.fit_worker import Course  # noqa: E402
+
 Say = Callable[[str], None]
 ELEMENTS = ("Cl", "Li", "Y", "Zr")
 SHAPE = StudentSettings(
@@ -37,7 +43,7 @@ def test_every_process_has_as_many_packs_of_its_own(workers: int, batch_size: in
     ]
     shape = SHAPE.model_copy(update={"batch_size": batch_size})
     room = capacity(graphs, max(1, batch_size // workers), 4.0)
-    course = fitting._Course(graphs, room, shape, 3, workers)
+    course = Course(graphs, room, shape, 3, workers)
     assert course.steps == 2 * course.steps_per_epoch > 0
     for epoch in range(3):
         mine = [course.packs_of(epoch, rank) for rank in range(workers)]
@@ -54,7 +60,7 @@ def test_the_rate_rises_and_falls_to_nothing() -> None:
         graph(entry, dict.fromkeys(ELEMENTS, 0.0), ELEMENTS, 4.0) for entry in labelled_cells(30)
     ]
     room = capacity(graphs, 4, 4.0)
-    course = fitting._Course(graphs, room, SHAPE.model_copy(update={"epochs": 50}), 3, 1)
+    course = Course(graphs, room, SHAPE.model_copy(update={"epochs": 50}), 3, 1)
     rates = np.array([course.rate(step) for step in range(course.steps)])
     assert (rates > 0).all()
     assert rates.max() == pytest.approx(SHAPE.learning_rate, rel=0.02)
@@ -105,19 +111,14 @@ class KilledError(Exception):
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker, run here, that writes a checkpoint after every step."""
-    group = pytest.importorskip("torch.distributed")
 
     def run(folder: Path, workers: int, say: Say) -> None:
-        (folder / "meeting").unlink(missing_ok=True)
-        try:
-            fitting._worker(folder, 0)
-        finally:
-            if group.is_initialized():
-                group.destroy_process_group()
+        monkeypatch.setattr("sys.argv", ["fit_worker", str(folder), "0"])
+        fit_worker.main()
 
     monkeypatch.setattr(fitting, "_run_workers", run)
     monkeypatch.setattr(fitting, "_device", lambda: "cpu")
-    monkeypatch.setattr(fitting, "_CHECKPOINT_EVERY_S", -1.0)
+    monkeypatch.setattr(fit_worker, "_CHECKPOINT_EVERY_S", -1.0)
 
 
 @pytest.mark.torch
@@ -125,14 +126,12 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_killed_fit_ends_in_the_same_place(
     tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
     fitted(tmp_path / "whole", say)
-    write = fitting._checkpoint
+    write = fit_worker._Fit.checkpoint
 
     def killed_at(stop: int) -> Callable[..., None]:
-        def killed(path: Path, step: int, *rest: Any) -> None:
-            write(path, step, *rest)
+        def killed(self: Any, step: int) -> None:
+            write(self, step)
             if step == stop:
                 raise KilledError
 
@@ -142,11 +141,11 @@ def test_a_killed_fit_ends_in_the_same_place(
     assert steps > 3
     # In the middle of an epoch, and at its end.
     for stop in (1, steps // 2):
-        monkeypatch.setattr(fitting, "_checkpoint", killed_at(stop))
+        monkeypatch.setattr(fit_worker._Fit, "checkpoint", killed_at(stop))
         with pytest.raises(KilledError):
             fitted(tmp_path / "killed", say)
         assert not (tmp_path / "killed" / "s.model").exists()
-    monkeypatch.setattr(fitting, "_checkpoint", write)
+    monkeypatch.setattr(fit_worker._Fit, "checkpoint", write)
     fitted(tmp_path / "killed", say)
     one, other = (
         torch.load(tmp_path / name / "parameters.pt", weights_only=True)
@@ -174,3 +173,30 @@ def test_a_worker_that_fails_is_one_line(tmp_path: Path, say: Say) -> None:
     with pytest.raises(HalmdError, match="the fit failed") as caught:
         fitted(tmp_path / "fit", say)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("in_this_process")
+def test_a_fit_goes_on_from_an_earlier_one(tmp_path: Path, say: Say) -> None:
+    """Its energies of free atoms too: new ones would shift what was learnt."""
+    fitted(tmp_path / "one", say)
+    other = labelled_cells(14, seed=5)
+    fit(
+        other,
+        SHAPE.model_copy(update={"learning_rate": 1e-9}),
+        ELEMENTS,
+        tmp_path / "two",
+        name="t",
+        seed=4,
+        workers=1,
+        start_from=tmp_path / "one",
+        say=say,
+    )
+    jobs = [read_json(tmp_path / folder / "job.json") for folder in ("one", "two")]
+    assert jobs[0]["free_eV"] == jobs[1]["free_eV"]
+    before, after = (
+        torch.load(tmp_path / folder / "parameters.pt", weights_only=True)
+        for folder in ("one", "two")
+    )
+    for name, values in before.items():
+        assert torch.allclose(values, after[name], atol=1e-6), name

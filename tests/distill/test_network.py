@@ -1,6 +1,7 @@
 """The student's network against mace-torch's own calculator, and its gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch")
 pytest.importorskip("mace")
 
-from halmd.distill import network  # noqa: E402
+from halmd.distill import network, plain_mace  # noqa: E402
 
 ELEMENTS = ("Cl", "Li", "Y", "Zr")
 FREE_EV = {"Cl": -1.5, "Li": -0.5, "Y": 3.0, "Zr": 0.0}
@@ -201,3 +202,23 @@ def test_compiled_step_is_the_step() -> None:
     # Other numbers of the same shapes: nothing of the traced batch may have been built in.
     for a, b in zip(step(parameters, other), fused(parameters, other), strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max() + 1e-6))
+
+
+def test_every_constant_goes_to_the_device() -> None:
+    """A tensor left behind would only be noticed on a machine with a GPU."""
+    model = network.build(shape("4x0e + 4x1o"), ELEMENTS)
+    constants = plain_mace.moved(plain_mace.constants_of(model), "meta")
+    tensors = list(_tensors(constants))
+    assert len(tensors) > 20
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _tensors(part)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _tensors(getattr(value, field.name))

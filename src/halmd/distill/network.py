@@ -81,9 +81,9 @@ Energies = Callable[[dict[str, Tensor], Sequence[Tensor], Tensor], Tensor]
 """(parameters, pack, edge vectors) to the energy of every atom in eV."""
 
 
-def energy_function(model: Any) -> Energies:
-    """What computes the energies of a pack, without repulsion."""
-    constants = plain_mace.constants_of(model)
+def energy_function(model: Any, device: str = "cpu") -> Energies:
+    """What computes the energies of a pack on a device, without repulsion."""
+    constants: plain_mace.Constants = plain_mace.moved(plain_mace.constants_of(model), device)
 
     def energies(p: dict[str, Tensor], batch: Sequence[Tensor], vectors: Tensor) -> Tensor:
         return plain_mace.node_energies(p, constants, vectors, *batch[1:4])

@@ -10,7 +10,7 @@ Parameters are those of mace-torch, by name and shape. Batatia et al., arXiv 220
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -107,6 +107,18 @@ def constants_of(model: Any) -> Constants:
             for layer, product in enumerate(model.products)
         ),
     )
+
+
+def moved(value: Any, device: str) -> Any:
+    """The same constants with every tensor on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, tuple):
+        return tuple(moved(part, device) for part in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {field.name: moved(getattr(value, field.name), device) for field in fields(value)}
+        return replace(value, **parts)
+    return value
 
 
 def _convolutions(product: Any) -> tuple[Convolution, ...]:

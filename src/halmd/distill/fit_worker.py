@@ -1,0 +1,274 @@
+"""One process of a fit: `python -m halmd.distill.fit_worker FOLDER RANK`, started by `halmd fit`.
+
+Every step, each worker takes a pack of its own and the gradients are averaged; then all make the
+same step. The order of the packs and the learning rate are functions of the step alone, so a fit
+that was killed goes on from its last checkpoint as if it had not been.
+"""
+
+import itertools
+import json
+import math
+import os
+import pickle
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as group
+from torch import Tensor
+
+from halmd.distill import network
+from halmd.distill.fit import GRAPHS, JOB, PARAMETERS, PARENT, PROGRESS
+from halmd.distill.graphs import Capacity, Graph, capacity, pack, packs, share_out
+from halmd.distill.settings import StudentSettings
+from halmd.files import read_json, whole_file, write_json
+
+_CHECKPOINT = "checkpoint.pt"
+_CHECKPOINT_EVERY_S = 60.0
+_JUDGE_EVERY = 5
+_LARGEST_GRADIENT = 10.0
+_VALID_SHARE = 0.04
+_WARM_UP = 0.03
+
+
+class Course:
+    """Which packs a worker sees in which epoch, and how large a step is made."""
+
+    def __init__(
+        self,
+        train: Sequence[Graph],
+        room: Capacity,
+        settings: StudentSettings,
+        seed: int,
+        workers: int,
+    ):
+        self.train, self.room, self.settings = train, room, settings
+        self.seed, self.workers = seed, workers
+        self.steps_per_epoch = max(1, len(self._epoch(0)) // workers)
+        self.steps = self.steps_per_epoch * settings.epochs
+
+    def _epoch(self, epoch: int) -> list[list[int]]:
+        order = np.random.default_rng([self.seed, 2, epoch]).permutation(len(self.train))
+        return share_out(self.train, [int(k) for k in order], self.room)
+
+    def packs_of(self, epoch: int, rank: int) -> list[list[int]]:
+        """Graphs of each pack that a worker takes in an epoch, `steps_per_epoch` of them."""
+        wanted = self.steps_per_epoch * self.workers
+        every = itertools.islice(itertools.cycle(self._epoch(epoch)), wanted)
+        return list(every)[rank :: self.workers]
+
+    def from_step(self, first: int, rank: int) -> Iterator[tuple[int, list[int]]]:
+        """Every step from `first` on, with the graphs a worker takes in it."""
+        for epoch in range(first // self.steps_per_epoch, self.settings.epochs):
+            for within, members in enumerate(self.packs_of(epoch, rank)):
+                step = epoch * self.steps_per_epoch + within
+                if step >= first:
+                    yield step, members
+
+    def rate(self, step: int) -> float:
+        """Learning rate: a short rise, then half a cosine down to nothing."""
+        done = step / self.steps
+        if done < _WARM_UP:
+            return self.settings.learning_rate * (step + 1) / (_WARM_UP * self.steps + 1)
+        return self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class _Fit:
+    """Data, parameters and optimiser of one worker."""
+
+    def __init__(self, folder: Path, rank: int):
+        job = read_json(folder / JOB)
+        self.folder, self.rank, self.workers = folder, rank, job["workers"]
+        self.name, self.elements, self.free_eV = job["name"], job["elements"], job["free_eV"]
+        self.device = job["device"]
+        self.settings = StudentSettings.model_validate(job["settings"])
+        model = network.build(self.settings, self.elements, seed=job["seed"])
+        graphs: list[Graph] = pickle.loads((folder / GRAPHS).read_bytes())
+        graphs = network.without_repulsion(graphs, model)
+        order = np.random.default_rng([job["seed"], 1]).permutation(len(graphs))
+        n_valid = max(2, round(_VALID_SHARE * len(graphs)))
+        self.valid = [graphs[k] for k in order[:n_valid]]
+        self.train = [graphs[k] for k in order[n_valid:]]
+        self.room = capacity(
+            graphs, max(1, self.settings.batch_size // self.workers), self.settings.r_max_A
+        )
+        self.course = Course(self.train, self.room, self.settings, job["seed"], self.workers)
+        self.names = [name for name, _ in model.named_parameters()]
+        self.parameters = [
+            p.detach().clone().to(self.device).requires_grad_(True) for p in model.parameters()
+        ]
+        if job["start_from"]:
+            self._take_over(torch.load(job["start_from"], weights_only=True))
+        # A short memory of the gradients' size: at the beginning they are a hundred times larger.
+        self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
+        self.energies = network.energy_function(model, self.device)
+        self.first = self._resume()
+        self.step_of = network.training_step(self.energies, self.names, self._weights())
+        if job["compiled"] and self.first < self.course.steps:
+            batch = self.batch(self.course.packs_of(0, 0)[0])
+            self.step_of = network.compiled(self.step_of, self.parameters, batch)
+
+    def _weights(self) -> network.Weights:
+        s = self.settings
+        return network.Weights(
+            s.energy_weight,
+            s.forces_weight,
+            s.stress_weight,
+            s.energy_knee_meV / 1000,
+            s.force_knee_meV_per_A / 1000,
+            s.stress_knee_meV_per_A3 / 1000,
+        )
+
+    def _take_over(self, earlier: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in zip(self.names, self.parameters, strict=True):
+                parameter.copy_(earlier[name])
+
+    def _resume(self) -> int:
+        """Take up the last checkpoint, if there is one; returns the step to go on with."""
+        saved = self.folder / _CHECKPOINT
+        if not saved.exists():
+            return 0
+        state = torch.load(saved, weights_only=True)
+        if state["workers"] != self.workers:
+            raise SystemExit(
+                f"{saved} is of a fit by {state['workers']} processes, not {self.workers}: set "
+                "`processes` back, or delete it"
+            )
+        self._take_over(dict(zip(self.names, state["parameters"], strict=True)))
+        self.optimiser.load_state_dict(state["optimiser"])
+        return int(state["step"])
+
+    def checkpoint(self, step: int) -> None:
+        """Keep all that the fit needs to go on with `step`."""
+        with whole_file(self.folder / _CHECKPOINT) as temporary:
+            torch.save(
+                {
+                    "step": step,
+                    "workers": self.workers,
+                    "parameters": [p.detach().cpu() for p in self.parameters],
+                    "optimiser": self.optimiser.state_dict(),
+                },
+                temporary,
+            )
+
+    def batch(self, members: Sequence[int]) -> list[Tensor]:
+        """The pack of these graphs."""
+        chosen = [self.train[k] for k in members]
+        return network.to_tensors(pack(chosen, self.room, self.settings.r_max_A), self.device)
+
+    def step(self, number: int, members: Sequence[int]) -> float:
+        """Make one step together with the other workers; returns the loss of all."""
+        loss, *gradients = self.step_of(self.parameters, self.batch(members))
+        flat = torch.cat([loss.reshape(1), *(g.reshape(-1) for g in gradients)])
+        if self.workers > 1:
+            group.all_reduce(flat)
+            flat /= self.workers
+        at = 1
+        for parameter in self.parameters:
+            parameter.grad = flat[at : at + parameter.numel()].reshape(parameter.shape)
+            at += parameter.numel()
+        torch.nn.utils.clip_grad_norm_(self.parameters, _LARGEST_GRADIENT)
+        for entry in self.optimiser.param_groups:
+            entry["lr"] = self.course.rate(number)
+        self.optimiser.step()
+        return float(flat[0])
+
+    def errors(self) -> dict[str, float]:
+        """Root-mean-square errors on the ordinary ones of the snapshots that watch the fit."""
+        p = dict(zip(self.names, self.parameters, strict=True))
+        energy, force, n_energy, n_force = 0.0, 0.0, 0.0, 0.0
+        for filled in packs(self.valid, range(len(self.valid)), self.room, self.settings.r_max_A):
+            batch = network.to_tensors(filled, self.device)
+            e, f, _ = network.predict(self.energies, p, batch, differentiable=False)
+            # A weight of one: no force in the whole snapshot is extreme.
+            graphs = batch[10] == 1
+            atoms = graphs[batch[4]] & (batch[11] == 1)
+            energy += float(((e.detach() - batch[5])[graphs] ** 2).sum())
+            force += float(((f.detach() - batch[6])[atoms] ** 2).sum())
+            n_energy += float(graphs.sum())
+            n_force += 3 * float(atoms.sum())
+        return {
+            "energy_meV_per_atom": 1000 * math.sqrt(energy / max(1.0, n_energy)),
+            "force_meV_per_A": 1000 * math.sqrt(force / max(1.0, n_force)),
+        }
+
+    def save(self) -> None:
+        """Write the parameters for the next fit, and the model."""
+        values = dict(zip(self.names, (p.detach().cpu() for p in self.parameters), strict=True))
+        with whole_file(self.folder / PARAMETERS) as temporary:
+            torch.save(values, temporary)
+        network.save_portable(
+            self.folder / f"{self.name}.model", self.settings, self.elements, values, self.free_eV
+        )
+
+
+class _Reporter:
+    """Progress, checkpoints and history of a fit, by its first worker."""
+
+    def __init__(self, fit: _Fit):
+        self.fit, self.losses, self.judged = fit, list[float](), ""
+        self.written = self.began = time.monotonic()
+        self.steps_done = 0
+
+    def after(self, step: int, loss: float) -> None:
+        """What is to be written after a step."""
+        course = self.fit.course
+        self.losses.append(loss)
+        self.steps_done += 1
+        epoch, within = divmod(step + 1, course.steps_per_epoch)
+        now = time.monotonic()
+        if now - self.written > _CHECKPOINT_EVERY_S:
+            self.written = now
+            self.fit.checkpoint(step + 1)
+            left_min = (now - self.began) / self.steps_done * (course.steps - step - 1) / 60
+            line = (
+                f"epoch {step // course.steps_per_epoch + 1} of {self.fit.settings.epochs}, "
+                f"loss {np.mean(self.losses):.4f}{self.judged}, {left_min:.0f} min left"
+            )
+            write_json(self.fit.folder / PROGRESS, {"line": line})
+        if within == 0:
+            if epoch % _JUDGE_EVERY == 0 or epoch == self.fit.settings.epochs:
+                self._judge(epoch)
+            self.losses.clear()
+
+    def _judge(self, epoch: int) -> None:
+        found = self.fit.errors()
+        self.judged = (
+            f", validation {found['energy_meV_per_atom']:.1f} meV/atom "
+            f"{found['force_meV_per_A']:.0f} meV/Å"
+        )
+        record = {"epoch": epoch, "loss": float(np.mean(self.losses))} | found
+        with (self.fit.folder / "history.jsonl").open("a") as history:
+            history.write(json.dumps(record) + "\n")
+
+
+def main() -> None:
+    """Fit, or go on fitting, the job in a folder."""
+    folder, rank = Path(sys.argv[1]), int(sys.argv[2])
+    torch.set_num_threads(1)
+    parent = int(os.environ.get(PARENT, os.getppid()))
+    fit = _Fit(folder, rank)
+    if fit.workers > 1:
+        meeting = f"file://{(folder / 'meeting').resolve()}"
+        group.init_process_group("gloo", init_method=meeting, rank=rank, world_size=fit.workers)
+    reporter: Any = _Reporter(fit) if rank == 0 else None
+    for step, members in fit.course.from_step(fit.first, rank):
+        if os.getppid() != parent:
+            # Whoever started this is gone; a fit that goes on must not meet its shadow.
+            sys.exit(1)
+        loss = fit.step(step, members)
+        if reporter:
+            reporter.after(step, loss)
+    if rank == 0:
+        fit.save()
+    if fit.workers > 1:
+        group.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
