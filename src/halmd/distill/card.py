@@ -17,13 +17,14 @@ from ase import Atoms
 from halmd.distill.judge import trained_elements
 from halmd.distill.settings import DistillSettings, FamilySettings
 from halmd.distill.stages import (
+    all_starts,
     committee,
     model_file,
     native_of,
     snapshot_file,
     stage_names,
 )
-from halmd.distill.starts import Start, bare, read_starts
+from halmd.distill.starts import Start, bare
 from halmd.errors import HalmdError
 from halmd.files import read_json, sha256, write_json
 
@@ -58,16 +59,22 @@ def register(settings: DistillSettings, validation: Record) -> Path:
 
 def card(settings: DistillSettings, validation: Record) -> Record:
     """Everything a user may ask of a student: what it learnt, from whom, and how well."""
-    starts = read_starts(settings.folder / "starts.extxyz")
+    starts = all_starts(settings)
     return {
         "name": settings.name,
         "elements": trained_elements(starts),
-        "families": [_family(family) for family in settings.families],
+        "families": [
+            _family(family) for each in settings.with_included() for family in each.families
+        ],
         "r_max_A": settings.student.r_max_A,
         "shape": settings.student.hidden_irreps,
         "teacher": [term.model_dump() for term in settings.teacher.terms],
         "licence": "MIT",
-        "data": {stage: _data(settings, stage) for stage in stage_names(settings)},
+        "data": {
+            f"{each.name}/{stage}": _data(each, stage)
+            for each in settings.with_included()
+            for stage in stage_names(each)
+        },
         "fit": settings.student.model_dump(),
         "validation": _rounded(
             {k: v for k, v in validation.items() if k not in ("name", "uncertainty")}

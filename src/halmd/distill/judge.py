@@ -29,8 +29,14 @@ from halmd.distill.label import Labelled, label, read_labelled
 from halmd.distill.parity import parity_figure
 from halmd.distill.robustness import collapse_test, pair_scan
 from halmd.distill.settings import DistillSettings
-from halmd.distill.stages import committee, labelled_stage, model_file, native_of
-from halmd.distill.starts import Start, read_starts
+from halmd.distill.stages import (
+    all_starts,
+    all_test,
+    committee,
+    model_file,
+    native_of,
+)
+from halmd.distill.starts import Start
 from halmd.dynamics.uncertainty import committee_forces, force_spread_eV_per_A
 from halmd.errors import HalmdError
 from halmd.files import read_json, sha256, whole_file, write_json
@@ -58,7 +64,7 @@ def validate_potential(settings: DistillSettings, say: Say) -> Record:
     # Another student is judged anew, beside what was found of the one before.
     folder = settings.folder / "validation" / checksum[:12]
     cache = settings.folder / "native-cache"
-    starts = read_starts(settings.folder / "starts.extxyz")
+    starts = all_starts(settings)
     parts: dict[str, Callable[[], Record]] = {
         "errors": lambda: _held_out_errors(settings, native, cache, folder),
         "pairs": lambda: _pairs(settings, starts, native, cache),
@@ -140,14 +146,15 @@ def bars(found: Record, settings: DistillSettings) -> list[tuple[str, bool]]:
 
 
 def _held_out_errors(settings: DistillSettings, native: Path, cache: Path, folder: Path) -> Record:
-    data = usable(labelled_stage(settings, "test"), settings.student.max_force_eV_per_A)
+    data = usable(all_test(settings), settings.student.max_force_eV_per_A)
     with _pool(settings) as pool:
         parts = [data[k :: settings.workers] for k in range(settings.workers)]
         found = pool.map(_compare_part, parts, [native] * len(parts), [cache] * len(parts))
         rows = [row for part in found for row in part]
     write_figure(parity_figure(rows, settings.mobile), folder / "parity.png")
-    composition = {start.tag: start for start in read_starts(settings.folder / "starts.extxyz")}
-    every = [item for family in settings.families for item in family.compositions]
+    composition = {start.tag: start for start in all_starts(settings)}
+    families = [family for each in settings.with_included() for family in each.families]
+    every = [item for family in families for item in family.compositions]
     learnt = {item.formula for item in every if not item.held_out}
     never = {item.formula for item in every} - learnt
 
@@ -186,7 +193,7 @@ def _uncertainty(settings: DistillSettings, native: Path, cache: Path) -> Record
     if not settings.committee:
         return {}
     members = [native, *(native_of(model_file(settings, name)) for name in committee(settings))]
-    data = usable(labelled_stage(settings, "test"), settings.student.max_force_eV_per_A)
+    data = usable(all_test(settings), settings.student.max_force_eV_per_A)
     with _pool(settings) as pool:
         parts = [data[k :: settings.workers] for k in range(settings.workers)]
         found = pool.map(_spread_part, parts, [members] * len(parts), [cache] * len(parts))

@@ -249,6 +249,8 @@ class DistillSettings(Settings):
     """The mobile species."""
     extra_elements: tuple[Element, ...] = ()
     """Elements that get room in the student beside those of the compositions, to widen it later."""
+    include: tuple[str, ...] = ()
+    """Other distillation files: their labels are learnt too, and their tests are judged."""
     teacher: TeacherSettings
     """What the student learns from."""
     families: Annotated[list[FamilySettings], Field(min_length=1)]
@@ -296,6 +298,10 @@ class DistillSettings(Settings):
         generations = (*self.generations, *[again] * rounds)
         return self.model_copy(update={"generations": generations, "round": self.round + rounds})
 
+    def with_included(self) -> list["DistillSettings"]:
+        """These settings and those of the files they include, which include no others."""
+        return [self, *(load_distill(Path(path)) for path in self.include)]
+
     @property
     def folder(self) -> Path:
         """Where everything of this student is kept."""
@@ -325,5 +331,18 @@ def load_distill(path: Path) -> DistillSettings:
         settings = DistillSettings.model_validate(record)
     except ValidationError as error:
         raise HalmdError(f"{path}: {problem_in(error, DistillSettings)}") from None
+    settings = _with_elements_of_included(path, settings)
     note = settings.folder / ROUND_FILE
     return settings.after(int(read_json(note)["round"])) if note.is_file() else settings
+
+
+def _with_elements_of_included(path: Path, settings: DistillSettings) -> DistillSettings:
+    """Give the student room for the elements of the files it includes."""
+    elements = set(settings.extra_elements)
+    for other in settings.with_included()[1:]:
+        if other.include:
+            raise HalmdError(f"{path}: include: {other.name} includes others itself; name them all")
+        if other.teacher.terms != settings.teacher.terms or other.mobile != settings.mobile:
+            raise HalmdError(f"{path}: include: {other.name} has another teacher or mobile species")
+        elements |= set(other.elements)
+    return settings.model_copy(update={"extra_elements": tuple(sorted(elements))})

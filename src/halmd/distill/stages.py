@@ -30,7 +30,7 @@ from halmd.distill.label import Labelled, label, read_labelled
 from halmd.distill.novelty import most_novel
 from halmd.distill.settings import DistillSettings, MDSettings, StudentSettings
 from halmd.distill.snapshots import seed_snapshots
-from halmd.distill.starts import build_starts, read_starts, write_starts
+from halmd.distill.starts import Start, build_starts, read_starts, write_starts
 from halmd.errors import HalmdError
 from halmd.files import fingerprint, read_json, sha256, whole_file, write_json
 from halmd.potentials.potential import export_native
@@ -137,6 +137,10 @@ def made_of(settings: DistillSettings, name: str) -> dict[str, Any]:
         ),
         "terms": [said(term) for term in settings.teacher.terms],
         **{stage: before(stage) for stage in learnt_by(settings, name)},
+        **{
+            other.name: fingerprint(made_of(other, stage_names(other)[-2]))
+            for other in settings.with_included()[1:]
+        },
         **({parent: before(parent)} if parent else {}),
     }
 
@@ -300,6 +304,20 @@ def labelled_stage(settings: DistillSettings, stage: str) -> list[Labelled]:
     )
 
 
+def all_starts(settings: DistillSettings) -> list[Start]:
+    """Orderings of a distillation and of those it includes."""
+    return [
+        start
+        for each in settings.with_included()
+        for start in read_starts(each.folder / "starts.extxyz")
+    ]
+
+
+def all_test(settings: DistillSettings) -> list[Labelled]:
+    """Labelled snapshots of the test of a distillation, and of those it includes."""
+    return [x for each in settings.with_included() for x in labelled_stage(each, "test")]
+
+
 def fit_student(settings: DistillSettings, student: str, say: Say) -> Path:
     """`halmd fit`: fit a student to the stages before it; returns its `.model`."""
     _known(student, student_names(settings), "student")
@@ -308,6 +326,8 @@ def fit_student(settings: DistillSettings, student: str, say: Say) -> Path:
     data = [
         entry for stage in learnt_by(settings, student) for entry in labelled_stage(settings, stage)
     ]
+    for other in settings.with_included()[1:]:
+        data += [x for stage in stage_names(other)[:-1] for x in labelled_stage(other, stage)]
     _claim(settings, student)
     parent = parent_of(settings, student)
     other_seed = 1000 * number_in(student) if student.startswith("committee-") else 0

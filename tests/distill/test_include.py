@@ -1,0 +1,64 @@
+"""A second distillation that learns the labels of a first one, and is judged on both."""
+
+from pathlib import Path
+
+import pytest
+
+from halmd.distill.settings import load_distill
+from halmd.distill.stages import made_of
+from halmd.errors import HalmdError
+
+FIRST = """
+name: first
+teacher: {{terms: [{{name: lj, calculator: "ase.calculators.lj:LennardJones", weight: {weight}}}]}}
+families: [{{name: chlorides, compositions: [Li3YCl6]}}]
+test: {{temperatures_K: [400], runs: 2}}
+seed: {seed}
+"""
+SECOND = """
+name: second
+include: [{include}]
+teacher: {{terms: [{{name: lj, calculator: "ase.calculators.lj:LennardJones"}}]}}
+families: [{{name: bromides, compositions: [Li3InBr6]}}]
+test: {{temperatures_K: [400], runs: 2}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("first.yaml").write_text(FIRST.format(weight=1.0, seed=0))
+    Path("second.yaml").write_text(SECOND.format(include="first.yaml"))
+
+
+def test_the_student_has_room_for_all_elements() -> None:
+    settings = load_distill(Path("second.yaml"))
+    assert settings.elements == ("Br", "Cl", "In", "Li", "Y")
+    assert [each.name for each in settings.with_included()] == ["second", "first"]
+
+
+def test_a_change_of_the_first_is_seen_by_fits_of_the_second_only() -> None:
+    before = load_distill(Path("second.yaml"))
+    seeds, final = made_of(before, "seeds"), made_of(before, "final")
+    Path("first.yaml").write_text(FIRST.format(weight=1.0, seed=1))
+    after = load_distill(Path("second.yaml"))
+    assert made_of(after, "seeds") == seeds
+    assert made_of(after, "final") != final
+
+
+def test_another_teacher_is_one_line() -> None:
+    Path("first.yaml").write_text(FIRST.format(weight=0.5, seed=0))
+    with pytest.raises(HalmdError, match="another teacher"):
+        load_distill(Path("second.yaml"))
+
+
+def test_chains_are_refused() -> None:
+    Path("third.yaml").write_text(SECOND.format(include="second.yaml"))
+    with pytest.raises(HalmdError, match="includes others itself"):
+        load_distill(Path("third.yaml"))
+
+
+def test_a_missing_file_is_one_line() -> None:
+    Path("second.yaml").write_text(SECOND.format(include="nothing.yaml"))
+    with pytest.raises(HalmdError, match=r"nothing\.yaml"):
+        load_distill(Path("second.yaml"))
