@@ -156,6 +156,13 @@ def dynamics(
         f"{output}: {result['length_ps']:g} ps, {result['ns_per_day']:.1f} ns/day, "
         f"{result['verdict']}"
     )
+    found = result["uncertainty"]
+    if found and found["extrapolating"]:
+        from halmd.report.results import how_far
+
+        typer.echo(f"  the run leaves what its potential was trained on: {how_far(found)}")
+        if (frames := record.with_name("extrapolating.extxyz")).is_file():
+            typer.echo(f"  its worst frames: {frames}")
 
 
 for analysis in (diffusion, jumps, density, vanhove):

@@ -98,8 +98,8 @@ class DynamicsSettings(Settings):
     checkpoint_interval_ps: Positive = 2.0
     """Time between checkpoints, in ps: what a killed run loses at most."""
     uncertainty_interval_ps: NotNegative = 1.0
-    """Time between looks of the potential's committee at the run, in ps, where it has one; 0 for
-    none."""
+    """Time between looks of the potential's committee at the run, in ps, where it has one: whole
+    frames, at least one; 0 for none."""
     thermostat_time_ps: Positive = 1.0
     """Relaxation time of the Bussi thermostat, in ps; much shorter slows diffusion."""
     barostat_time_ps: Positive = 1.0

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,93 @@ def test_every_report_says_when_the_crystal_is_in_doubt(
 
     assert said(doubtful) == [True] * 4
     assert said(results) == [False] * 4
+
+
+def looked_at(results: MaterialResults, *, accepted: bool) -> MaterialResults:
+    """The same with a committee, which does not know one run of ordering 00 at 600 K."""
+    runs = deepcopy(results.runs)
+    for run in runs:
+        beyond = run["ordering"] == "00" and run["temperature_K"] == 600
+        run["run"]["uncertainty"] = {
+            "looks": 50,
+            "max_eV_per_A": 0.7,
+            "threshold_eV_per_A": 0.21,
+            "share_above_threshold": 0.34 if beyond else 0.0,
+            "share_allowed": 0.05,
+            "extrapolating": beyond,
+        }
+        if beyond and not accepted:
+            run["verdict"] = "extrapolating"
+    found = arrhenius(runs, ArrheniusSettings(n_samples=2000))
+    return replace(results, runs=runs, arrhenius=found)
+
+
+def rows_of(material: MaterialResults, folder: Path) -> list[dict[str, str]]:
+    write_table([material], folder / "conductivity.csv")
+    with (folder / "conductivity.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def row_at(rows: list[dict[str, str]], ordering: str, temperature_K: float) -> dict[str, str]:
+    (row,) = (
+        row
+        for row in rows
+        if row["ordering"] == ordering and float(row["temperature_K"]) == temperature_K
+    )
+    return row
+
+
+def test_a_run_beyond_its_potential_is_left_out_and_every_report_says_why(
+    results: MaterialResults, tmp_path: Path
+) -> None:
+    material = looked_at(results, accepted=False)
+    excluded = {
+        (run["ordering"], run["temperature_K"]): run for run in material.arrhenius["excluded"]
+    }
+    before = {(run["ordering"], run["temperature_K"]) for run in results.arrhenius["excluded"]}
+    assert set(excluded) - before == {("00", 600.0)}
+    assert excluded["00", 600.0]["numbers"]["uncertainty"]["share_above_threshold"] == 0.34
+    lines = [part for part in summary(material) if isinstance(part, str)]
+    (line,) = (line for line in lines if "committee" in line)
+    assert line.startswith("left out: ordering 00, 600 K, replica 0: the potential left what it")
+    assert line.endswith("(34 % of 50 looks above 0.21 eV/Å, 5 % allowed)")
+    rows = rows_of(material, tmp_path)
+    row = row_at(rows, "00", 600)
+    assert (row["verdict"], row["extrapolating"]) == ("extrapolating", "yes")
+    assert "committee disagrees" in row["left_out_because"]
+    assert row_at(rows, "00", 500)["left_out_because"] == ""
+    assert {row["extrapolating"] for row in rows if row["kind"] != "run"} == {"no"}
+    labels = legend_texts(arrhenius_figure([material], PlotSettings()))
+    assert any(label.startswith("runs left out of the fit (extrapolating,") for label in labels)
+    panels = msd_figure(material).axes
+    labels = [text.get_text() for panel in panels[:3] for text in panel.get_legend().get_texts()]
+    assert "ordering 00: extrapolating" in labels
+
+
+def test_an_accepted_run_is_used_and_every_report_says_so(
+    results: MaterialResults, tmp_path: Path
+) -> None:
+    material = looked_at(results, accepted=True)
+    assert len(material.arrhenius["excluded"]) == len(results.arrhenius["excluded"])
+    lines = [part for part in summary(material) if isinstance(part, str)]
+    (line,) = (line for line in lines if "accept_extrapolation" in line)
+    assert "ordering 00, 600 K, replica 0: 34 % of 50 looks" in line
+    rows = rows_of(material, tmp_path)
+    row = row_at(rows, "00", 600)
+    assert (row["verdict"], row["extrapolating"]) == ("converged", "yes")
+    pooled = {row["temperature_K"]: row["extrapolating"] for row in rows if row["kind"] == "pooled"}
+    assert pooled == {"500": "no", "600": "yes", "700": "no"}
+    assert rows[-1]["extrapolating"] == "yes"
+    figure = arrhenius_figure([material], PlotSettings())
+    assert "single runs beyond what the potential was trained on" in legend_texts(figure)
+    assert any(line.get_marker() == "D" for line in figure.axes[0].get_lines())
+
+
+def test_without_a_committee_nothing_is_said(results: MaterialResults, tmp_path: Path) -> None:
+    assert {row["extrapolating"] for row in rows_of(results, tmp_path)} == {""}
+    figure = arrhenius_figure([results], PlotSettings())
+    assert not any("trained on" in label for label in legend_texts(figure))
+    assert not any("committee" in part for part in summary(results) if isinstance(part, str))
 
 
 def test_two_materials_are_told_apart(results: MaterialResults) -> None:

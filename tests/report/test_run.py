@@ -12,7 +12,7 @@ from halmd.transport.diffusion import diffusion
 from halmd.transport.motion import motion_of
 
 
-def record_of(lithium: np.ndarray, *, breathing: float = 0.0) -> dict:
+def record_of(lithium: np.ndarray, *, breathing: float = 0.0, verdict: str = "ok") -> dict:
     rng = np.random.default_rng(0)
     frames, ions, _ = lithium.shape
     chloride = rng.normal(0, 0.1, (frames, ions, 3)) + rng.random((ions, 3)) * 11
@@ -23,7 +23,7 @@ def record_of(lithium: np.ndarray, *, breathing: float = 0.0) -> dict:
         ("Li",) * ions + ("Cl",) * ions,
         np.arange(frames) * FRAME_PS,
     )
-    return diffusion(motion, DiffusionSettings(), temperature_K=600)
+    return diffusion(motion, DiffusionSettings(), temperature_K=600, run_verdict=verdict)
 
 
 def test_the_summary_says_what_a_user_asks() -> None:
@@ -44,6 +44,12 @@ def test_a_breathing_cell_is_mentioned() -> None:
     assert "volume fluctuates by 0.9" in text
     assert "too_few_jumps" in text
     assert "not resolved" in text
+
+
+def test_a_run_beyond_its_potential_is_said_in_words() -> None:
+    record = record_of(brownian(np.random.default_rng(1), 2000, 18, 0.5), verdict="extrapolating")
+    assert record["D_tracer_cm2_per_s"] > 0
+    assert "committee disagrees" in summary_lines(record)[0]
 
 
 def test_a_run_without_a_number_has_a_summary_and_a_figure() -> None:

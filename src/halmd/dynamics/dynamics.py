@@ -299,26 +299,28 @@ class _Run:
         self, positions_A: NDArray[np.float32], frame_ps: float, record: Path
     ) -> dict[str, Any] | None:
         """What the committee says of the frames, if there is one; may set the verdict."""
-        every = round(self.settings.uncertainty_interval_ps / frame_ps)
-        threshold = self.loaded.uncertainty
-        if not self.loaded.committee or threshold is None or every == 0:
+        path = record.with_name("extrapolating.extxyz")
+        wanted_ps, threshold = self.settings.uncertainty_interval_ps, self.loaded.uncertainty
+        if not self.loaded.committee or threshold is None or wanted_ps == 0:
+            write_frames([], path, {})
             return None
+        every = max(1, round(wanted_ps / frame_ps))
         members = (self.loaded.calculator, *self.loaded.committee)
         found, frames = look(
             positions_A, self.atoms, members, every=every, frame_ps=frame_ps, threshold=threshold
         )
         accepted = self.loaded.provenance.get("accept_extrapolation", False)
-        if found["extrapolating"] and self.verdict == "ok" and not accepted:
+        if self.verdict != "ok":
+            # What stopped the run says more of it than the committee's doubt.
+            frames = []
+        elif found["extrapolating"] and not accepted:
             self.verdict = "extrapolating"
             self.reason = {
                 key: found[key]
                 for key in ("share_above_threshold", "threshold_eV_per_A", "max_eV_per_A")
             }
-        write_frames(
-            frames,
-            record.with_name("extrapolating.extxyz"),
-            {"temperature_K": self.target_K, "start": record.parent.as_posix()},
-        )
+        about = {"temperature_K": self.target_K, "run": record.parent.as_posix()}
+        write_frames(frames, path, about)
         return found
 
     def _summary(self, columns: saved.Arrays, time_ps: NDArray[np.float64]) -> dict[str, Any]:

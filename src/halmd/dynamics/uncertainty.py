@@ -59,19 +59,14 @@ def look(
     """
     limit, allowed = threshold["force_std_eV_per_A"], threshold["share"]
     numbers = np.arange(0, len(positions_A), every)
-    largest, typical = [], []
-    for number in numbers:
-        frame = Atoms(atoms.symbols, positions=positions_A[number], cell=atoms.cell, pbc=True)
-        spread = force_spread_eV_per_A(committee_forces(frame, members))
-        largest.append(float(spread.max()))
-        typical.append(float(np.sqrt((spread**2).mean())))
-    above = float(np.mean(np.array(largest) > limit))
+    largest, typical = _spreads(positions_A[numbers], atoms, members)
+    above = float(np.mean(largest > limit))
     record = {
         "looks": len(numbers),
         "interval_ps": every * frame_ps,
         "members": len(members),
-        "max_eV_per_A": max(largest),
-        "rms_eV_per_A": float(np.sqrt(np.mean(np.square(typical)))),
+        "max_eV_per_A": _number(largest.max()),
+        "rms_eV_per_A": _number(np.sqrt(np.mean(np.square(typical)))),
         "threshold_eV_per_A": limit,
         "share_above_threshold": above,
         "share_allowed": allowed,
@@ -80,15 +75,35 @@ def look(
     if not record["extrapolating"]:
         return record, []
     frames = []
-    for k in _worst(np.array(largest), limit):
+    for k in _worst(largest, limit):
         frame = Atoms(atoms.symbols, positions=positions_A[numbers[k]], cell=atoms.cell, pbc=True)
         frame.info |= {
             "origin": "extrapolating",
             "time_ps": float(numbers[k] * frame_ps),
-            "force_std_eV_per_A": largest[k],
+            "force_std_eV_per_A": float(largest[k]),
         }
         frames.append(frame)
     return record, frames
+
+
+def _spreads(
+    positions_A: NDArray[np.float32], atoms: Atoms, members: Sequence[Any]
+) -> tuple[Floats, Floats]:
+    """Largest and root-mean-square disagreement over the atoms of each frame, in eV/Å."""
+    largest, typical = [], []
+    for positions in positions_A:
+        frame = Atoms(atoms.symbols, positions=positions, cell=atoms.cell, pbc=True)
+        spread = force_spread_eV_per_A(committee_forces(frame, members))
+        # A member without an answer knows the frame less than any other; NaN would count as below.
+        spread[~np.isfinite(spread)] = np.inf
+        largest.append(spread.max())
+        typical.append(np.sqrt((spread**2).mean()))
+    return np.array(largest), np.array(typical)
+
+
+def _number(value: float) -> float | None:
+    """For JSON, which has no infinity."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _worst(largest: Floats, limit: float) -> list[int]:

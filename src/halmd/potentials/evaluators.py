@@ -111,12 +111,18 @@ def _load_native(folder: Path, record: dict[str, Any]) -> Loaded:
         calculator._neighbor_cache = None
         calculator.reset()
 
+    provenance = _provenance(
+        record, "native", record["native_sha256"], ["symmetrix-xl", "ase", "numpy"]
+    )
+    members = record.get("committee", [])
+    if members:
+        provenance["committee_sha256"] = [member["sha256"] for member in members]
     return Loaded(
         calculator,
-        _provenance(record, "native", record["native_sha256"], ["symmetrix-xl", "ase", "numpy"]),
+        provenance,
         frozenset(record["elements"]),
         fresh_neighbours,
-        tuple(_member(folder, record, member) for member in record.get("committee", [])),
+        tuple(_member(folder, record, member) for member in members),
         record.get("uncertainty"),
     )
 

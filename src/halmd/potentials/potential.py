@@ -51,6 +51,7 @@ def _prepare_mace(entry: Entry, evaluator: str, folder: Path) -> dict[str, Any]:
         **facts,
     }
     if evaluator == "torch":
+        _say_no_committee(entry)
         return record
     try:
         native = entry.native or export_native(model, folder)
@@ -59,6 +60,7 @@ def _prepare_mace(entry: Entry, evaluator: str, folder: Path) -> dict[str, Any]:
         if evaluator == "native":
             raise HalmdError(f"potential {entry.name!r}: no native evaluator: {reason}") from None
         print(f"halmd: taking mace-torch for {entry.name}: {reason}", file=sys.stderr)
+        _say_no_committee(entry)
         return record | {"native_refused": str(reason)}
     for member in entry.committee:
         _compile(member, folder / "native-cache")
@@ -70,6 +72,16 @@ def _prepare_mace(entry: Entry, evaluator: str, folder: Path) -> dict[str, Any]:
         "committee": [{"file": str(path), "sha256": sha256(path)} for path in entry.committee],
         "uncertainty": (entry.card or {}).get("uncertainty"),
     }
+
+
+def _say_no_committee(entry: Entry) -> None:
+    """A guard that is lost is said."""
+    if entry.committee:
+        print(
+            f"halmd: mace-torch runs {entry.name} without its committee: nothing will say whether "
+            "runs leave what it was trained on",
+            file=sys.stderr,
+        )
 
 
 class _NoNativeError(Exception):

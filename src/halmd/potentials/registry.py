@@ -103,21 +103,40 @@ def find(name: str) -> Entry:
 
 def _with_card(folder: Path, kind: Kind) -> Entry:
     card = read_json(folder / "card.json")
+    cure = "install halmd again" if kind == "shipped" else "register it again"
+    members = card["files"].get("committee", [])
+    for file in (card["files"]["mace"], card["files"]["native"], *members):
+        if file not in card["sha256"]:
+            raise HalmdError(f"{folder / 'card.json'}: it has no SHA-256 of {file}; {cure}")
     for file, checksum in card["sha256"].items():
         path = folder / file
         if not path.is_file() or sha256(path) != checksum:
-            raise HalmdError(
-                f"{path}: damaged (its SHA-256 is not the one in card.json); "
-                + ("install halmd again" if kind == "shipped" else "register it again")
-            )
+            raise HalmdError(f"{path}: damaged (its SHA-256 is not the one in card.json); {cure}")
+    if not _is_threshold(card.get("uncertainty")):
+        raise HalmdError(
+            f"{folder / 'card.json'}: its uncertainty needs force_std_eV_per_A above zero and a "
+            f"share from 0 to 1; {cure}"
+        )
     return Entry(
         folder.name,
         kind,
         (folder / card["files"]["mace"]).resolve(),
         (folder / card["files"]["native"]).resolve(),
         card,
-        tuple((folder / file).resolve() for file in card["files"].get("committee", [])),
+        tuple((folder / file).resolve() for file in members),
     )
+
+
+def _is_threshold(uncertainty: Any) -> bool:
+    """Whether a card says soundly what disagreement of a committee means, or nothing at all."""
+    if uncertainty is None:
+        return True
+    if not isinstance(uncertainty, dict):
+        return False
+    limit, share = uncertainty.get("force_std_eV_per_A"), uncertainty.get("share")
+    if not isinstance(limit, int | float) or not isinstance(share, int | float):
+        return False
+    return limit > 0 and 0 <= share <= 1
 
 
 def covering(elements: frozenset[str]) -> list[str]:

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from halmd.config import PlotSettings
 from halmd.reference import Published, computed, measured
-from halmd.report.results import MaterialResults
+from halmd.report.results import MaterialResults, extrapolates
 from halmd.units import KELVIN_AT_0_C
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -62,7 +62,9 @@ def arrhenius_figure(results: Sequence[MaterialResults], settings: PlotSettings)
                 _draw_material(axes, material, colour, times_T, alone=len(results) == 1)
             published = _draw_literature(axes, results, settings, times_T)
             _decorate(axes, times_T)
-        own = _material_handles(results) + _key_handles(alone=len(results) == 1)
+        own = _material_handles(results) + _key_handles(
+            [run for material in results for run in _drawable(material)], alone=len(results) == 1
+        )
         # Below the axes, where no number of materials or published values covers the data.
         for handles, side in ((own, "left"), (published, "right")):
             if handles:
@@ -81,15 +83,13 @@ def _draw_material(
     axes: Axes, material: MaterialResults, colour: str, times_T: bool, *, alone: bool
 ) -> None:
     record = material.arrhenius
-    for run in material.runs:
-        if "sigma_NE_S_per_cm" not in run or not run["sigma_NE_S_per_cm"] > 0:
-            continue
+    for run in _drawable(material):
         x = 1000 / run["temperature_K"]
         used = run["verdict"] == "converged"
         axes.plot(
             x,
             _y(run["sigma_NE_S_per_cm"], run["temperature_K"], times_T),
-            marker="o" if used else "x",
+            marker=("D" if extrapolates(run) else "o") if used else "x",
             markersize=4 if used else 6,
             color=colour,
             alpha=0.45 if used else 0.9,
@@ -131,6 +131,11 @@ def _draw_material(
             linestyle="none",
             zorder=5,
         )
+
+
+def _drawable(material: MaterialResults) -> list[dict[str, Any]]:
+    """Runs whose conductivity has a logarithm."""
+    return [run for run in material.runs if run.get("sigma_NE_S_per_cm", 0.0) > 0]
 
 
 def _draw_band(
@@ -261,9 +266,22 @@ def doubt_words(material: MaterialResults) -> str:
     return f" (LOW confidence: {material.structure['prototype']})" if material.doubtful else ""
 
 
-def _key_handles(*, alone: bool) -> list[Any]:
+def _key_handles(runs: Sequence[dict[str, Any]], *, alone: bool) -> list[Any]:
     """What halmd's own symbols mean, in the colour of a material that stands alone."""
     colour = COLOURS[0] if alone else "black"
+    reasons = sorted({run["verdict"].replace("_", " ") for run in runs} - {"converged"})
+    accepted = Line2D(
+        [],
+        [],
+        marker="D",
+        markersize=4,
+        markerfacecolor="none",
+        alpha=0.6,
+        color=colour,
+        linestyle="none",
+        label="single runs beyond what the potential was trained on",
+    )
+    beyond = any(extrapolates(run) and run["verdict"] == "converged" for run in runs)
     change = Line2D(
         [],
         [],
@@ -293,8 +311,9 @@ def _key_handles(*, alone: bool) -> list[Any]:
             alpha=0.9,
             color=colour,
             linestyle="none",
-            label="runs left out of the fit",
+            label="runs left out of the fit" + (f" ({', '.join(reasons)})" if reasons else ""),
         ),
+        *([accepted] if beyond else []),
         Line2D([], [], color=colour, label="Arrhenius fit"),
         Line2D([], [], color=colour, linestyle=(0, (4, 2.5)), label="extrapolation"),
         Patch(color=colour, alpha=0.25, label=f"68 % {'and 95 % ' * alone}of the fit"),
@@ -379,6 +398,8 @@ def _draw_msd(axes: Axes, run: dict[str, Any], colour: str) -> None:
     label += f" r{run['replica']}" if run["replica"] != "0" else ""
     if run["verdict"] != "converged":
         label += f": {run['verdict'].replace('_', ' ')}"
+    elif extrapolates(run):
+        label += ": extrapolating, accepted"
     axes.plot(time, msd, color=colour, linewidth=1.2, label=label)
     axes.fill_between(
         time, np.maximum(msd - error, 1e-3), msd + error, color=colour, alpha=0.2, linewidth=0

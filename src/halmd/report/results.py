@@ -48,6 +48,24 @@ def load_runs(files: list[Path]) -> list[dict[str, Any]]:
     return sorted(runs, key=lambda r: (r["ordering"], r["temperature_K"], r["replica"]))
 
 
+def extrapolates(run: dict[str, Any]) -> bool | None:
+    """Whether the committee says that a run left what its potential was trained on.
+
+    None where no committee looked at it.
+    """
+    uncertainty = run["run"].get("uncertainty")
+    return bool(uncertainty["extrapolating"]) if uncertainty else None
+
+
+def how_far(uncertainty: dict[str, Any]) -> str:
+    """What a committee found, in words."""
+    return (
+        f"{100 * uncertainty['share_above_threshold']:.0f} % of {uncertainty['looks']} looks above "
+        f"{uncertainty['threshold_eV_per_A']:.2g} eV/Å, "
+        f"{100 * uncertainty['share_allowed']:.0f} % allowed"
+    )
+
+
 def load_material(folder: Path) -> MaterialResults:
     """Read results/<material>; raises HalmdError when a file is missing or damaged."""
     orderings = read_json(folder / "orderings" / "orderings.json")

@@ -16,6 +16,7 @@ _VERDICTS = {
     "too_few_jumps": "too few jumps for a diffusivity",
     "too_short": "too few frames for a diffusivity",
     "framework_unstable": "the framework moves away: this is no longer the crystal",
+    "extrapolating": "the run leaves what its potential was trained on: its committee disagrees",
     "not_yet_diffusive": "ions still jump back over the longest lags: D is an upper bound",
 }
 

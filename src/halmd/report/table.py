@@ -9,7 +9,7 @@ from rich.table import Table
 
 from halmd.files import write_text
 from halmd.reference import measured
-from halmd.report.results import MaterialResults
+from halmd.report.results import MaterialResults, extrapolates, how_far
 
 COLUMNS = (
     "material",
@@ -35,11 +35,17 @@ COLUMNS = (
     "length_ps",
     "volume_A3",
     "verdict",
+    "left_out_because",
+    "extrapolating",
     "potential",
     "prototype",
     "structure_confidence",
 )
-"""`kind` is run, pooled (all orderings and replicas at one temperature) or extrapolated."""
+"""`kind` is run, pooled (all orderings and replicas at one temperature) or extrapolated.
+
+`extrapolating` is yes or no where a committee looked at the run, or at a run that went into the
+row.
+"""
 
 
 def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
@@ -54,19 +60,23 @@ def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
         "prototype": results.structure["prototype"],
         "structure_confidence": results.structure["confidence"],
     }
+    rules = {_which(run): run["rule"] for run in results.arrhenius["excluded"]}
+    used = [run for run in results.runs if _which(run) not in rules]
     rows = []
     for run in results.runs:
         rows.append(
             base
             | {"kind": "run", **_quantities(run)}
+            | {"left_out_because": rules.get(_which(run)), "extrapolating": _said_of([run])}
             | {key: run.get(key) for key in ("ordering", "replica", "haven_ratio", "verdict")}
             | {key: run.get(key) for key in ("n_ions", "volume_A3", "length_ps")}
         )
     for pooled in results.arrhenius["pooled"]:
+        here = [run for run in used if run["temperature_K"] == pooled["temperature_K"]]
         rows.append(
             base
             | {"kind": "pooled", "verdict": "converged", **_quantities(pooled)}
-            | {"length_ps": pooled["length_ps"]}
+            | {"length_ps": pooled["length_ps"], "extrapolating": _said_of(here)}
         )
     if results.arrhenius["verdict"] == "ok":
         extrapolated = results.arrhenius["extrapolation"]
@@ -76,6 +86,7 @@ def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
             | {
                 "kind": "extrapolated" if extrapolated["is_extrapolation"] else "interpolated",
                 "verdict": "ok",
+                "extrapolating": _said_of(used),
                 "Ea_eV": results.arrhenius["Ea_eV"],
                 "Ea_low95_eV": low,
                 "Ea_high95_eV": high,
@@ -83,6 +94,16 @@ def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
             | _quantities(extrapolated)
         )
     return rows
+
+
+def _which(run: dict[str, Any]) -> tuple[str, float, str]:
+    return run["ordering"], run["temperature_K"], run["replica"]
+
+
+def _said_of(runs: list[dict[str, Any]]) -> str | None:
+    """What committees say of some runs: yes where one leaves what was learnt; None for nothing."""
+    said = [word for word in map(extrapolates, runs) if word is not None]
+    return ("yes" if any(said) else "no") if said else None
 
 
 def _quantities(record: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +152,28 @@ def structure_lines(results: MaterialResults) -> list[str]:
     return lines + [f"caution: {words}" for words in made.get("cautions", ())]
 
 
+def _lines_on_runs(results: MaterialResults) -> list[str]:
+    """Runs that were left out, and those that were used only because a person said so."""
+    lines = []
+    excluded = results.arrhenius["excluded"]
+    for run in excluded:
+        found = run["numbers"].get("uncertainty")
+        doubt = f" ({how_far(found)})" if found and run["verdict"] == "extrapolating" else ""
+        lines.append(f"left out: {_named(run)}: {run['rule']}{doubt}")
+    left_out = {_which(run) for run in excluded}
+    lines += [
+        f"used although it leaves what the potential was trained on (accept_extrapolation): "
+        f"{_named(run)}: {how_far(run['run']['uncertainty'])}"
+        for run in results.runs
+        if extrapolates(run) and _which(run) not in left_out
+    ]
+    return lines
+
+
+def _named(run: dict[str, Any]) -> str:
+    return f"ordering {run['ordering']}, {run['temperature_K']:g} K, replica {run['replica']}"
+
+
 def summary(results: MaterialResults) -> list[Table | str]:
     """What a person wants to read at the end: a table and the two or three lines that matter."""
     table = Table(title=f"{results.formula}: conductivity from molecular dynamics")
@@ -147,11 +190,7 @@ def summary(results: MaterialResults) -> list[Table | str]:
             str(pooled["runs"]),
         )
     lines: list[Table | str] = [table, *structure_lines(results)]
-    for run in results.arrhenius["excluded"]:
-        lines.append(
-            f"left out: ordering {run['ordering']}, {run['temperature_K']:g} K, replica "
-            f"{run['replica']}: {run['rule']}"
-        )
+    lines += _lines_on_runs(results)
     if results.arrhenius["verdict"] != "ok":
         lines.append(f"no Arrhenius fit: {results.arrhenius['verdict'].replace('_', ' ')}")
         return lines

@@ -122,7 +122,9 @@ def _refuse_mixtures(runs: list[Run], usable: list[Run]) -> None:
 
 def _exclusion(run: Run, verdict: str) -> Run:
     rule, names = _RULES.get(verdict, (f"the run ended with the verdict {verdict}", ()))
-    places = (run, run.get("checks") or {}, run.get("settings") or {})
+    about_run = run.get("run") or {}
+    # The committee's judgement is of the run; all else is of its analysis, which comes last.
+    places = (about_run, run, run.get("checks") or {}, run.get("settings") or {})
     numbers = {
         name: place[name]
         for name in (*names, *_COMMON)
@@ -133,7 +135,7 @@ def _exclusion(run: Run, verdict: str) -> Run:
         **{key: run[key] for key in ("temperature_K", "ordering", "replica")},
         "verdict": verdict,
         "rule": rule,
-        "reason": (run.get("run") or {}).get("reason") or None,
+        "reason": about_run.get("reason") or None,
         "numbers": numbers,
     }
 
