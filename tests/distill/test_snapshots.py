@@ -34,7 +34,12 @@ def counted(atoms: Atoms) -> Counter[str]:
     return Counter(atoms.get_chemical_symbols())
 
 
-@given(SEEDS, CELLS, st.floats(-0.4, 0.9, allow_subnormal=False), st.floats(0, 0.05))
+@given(
+    SEEDS,
+    CELLS,
+    st.floats(-0.4, 0.9, allow_subnormal=False),
+    st.floats(0, 0.05, allow_subnormal=False),
+)
 def test_strained_volume(seed: int, atoms: Atoms, volume: float, shear: float) -> None:
     made = strained(atoms, volume, shear, np.random.default_rng(seed))
     # The shear is traceless: it changes the volume by its square only.

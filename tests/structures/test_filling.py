@@ -56,7 +56,13 @@ def numbers_of(
 
 @given(
     st.lists(
-        st.tuples(st.integers(1, 4), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=3
+        st.tuples(
+            st.integers(1, 4),
+            st.floats(0, 1, allow_subnormal=False),
+            st.floats(0, 1, allow_subnormal=False),
+        ),
+        min_size=1,
+        max_size=3,
     ),
     st.integers(0, 6),
     st.integers(0, 6),

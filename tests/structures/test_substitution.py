@@ -238,10 +238,14 @@ def test_extra_sites_of_every_prototype_lie_apart_from_its_ions() -> None:
 @given(
     st.dictionaries(
         st.sampled_from("abcdef"),
-        st.tuples(st.floats(0, 1), st.integers(1, 8), st.floats(0, 1)),
+        st.tuples(
+            st.floats(0, 1, allow_subnormal=False),
+            st.integers(1, 8),
+            st.floats(0, 1, allow_subnormal=False),
+        ),
         min_size=1,
     ),
-    st.floats(0, 40),
+    st.floats(0, 40, allow_subnormal=False),
 )
 def test_spreading_loses_no_atom_and_overfills_no_site(
     sites: dict[str, tuple[float, int, float]], total: float
