@@ -62,6 +62,8 @@ def validation_file(settings: DistillSettings) -> Path:
 
 def needed_by_snapshots(settings: DistillSettings, stage: str) -> list[Path]:
     """Files that must be there before the snapshots of a stage can be made."""
+    if stage == "cores":
+        return [snapshot_file(settings, "seeds")]
     return [] if stage == "seeds" else [model_file(settings, explorer_of(settings, stage))]
 
 

@@ -261,6 +261,9 @@ class DistillSettings(Settings):
     """Sizes of cells."""
     seeds: SeedSettings = SeedSettings()
     """Snapshots the first student learns from."""
+    cores: Count = 0
+    """Cells for each pair of species, pressed together as far as the teacher can be asked; finished
+    students learn from them that forces go on growing inwards."""
     explorer: StudentSettings = StudentSettings(hidden_irreps="16x0e", epochs=20)
     """Students that explore, where a generation has none of its own."""
     generations: tuple[GenerationSettings, ...] = ()

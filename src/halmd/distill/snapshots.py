@@ -10,6 +10,9 @@ from ase import Atoms
 from halmd.distill.settings import DistillSettings, SeedSettings
 from halmd.distill.starts import Start, bare
 
+CORE_A = (1.2, 1.5)
+"""Distances, in Å, at which a teacher can still be asked for the repulsion of any two ions."""
+
 _VOID_TRIALS = 200
 
 
@@ -92,14 +95,8 @@ def mixtures(
     Which pairs are taken goes round through all, so that none is left out. Framework ions only:
     the mobile species stays itself.
     """
-    species = sorted(
-        {symbol for start in starts for symbol in start.atoms.get_chemical_symbols()}
-        - {settings.mobile}
-    )
-    # What is an anion somewhere is not put in the place of a metal.
-    anions = [s for s in species if s in ("F", "Cl", "Br", "I", "O", "S", "N")]
-    metals = [s for s in species if s not in anions]
-    every = list(pairs(species))
+    anions, metals = _framework_species(starts, settings.mobile)
+    every = list(pairs(anions + metals))
     rng.shuffle(every)
     frames = []
     for number in range(settings.seeds.mixtures):
@@ -118,6 +115,40 @@ def mixtures(
         _bring_together(atoms, pair, rng.uniform(*settings.seeds.contact_A), rng)
         frames.append(_named(atoms, "mixture", start))
     return frames
+
+
+def core_contacts(
+    starts: Sequence[Start], settings: DistillSettings, rng: np.random.Generator
+) -> list[Atoms]:
+    """`settings.cores` cells for every pair of species of the whole set, pressed to CORE_A.
+
+    What lies further inside is not the teacher's to say: `cores.py` continues from these.
+    """
+    anions, metals = _framework_species(starts, settings.mobile)
+    frames = []
+    for pair in pairs([settings.mobile, *anions, *metals]):
+        for _ in range(settings.cores):
+            start = starts[int(rng.integers(len(starts)))]
+            atoms = strained(start.atoms, rng.uniform(-0.02, 0.1), 0.02, rng)
+            symbols = np.array(atoms.get_chemical_symbols(), dtype=object)
+            for kind in (anions, metals):
+                places = rng.permutation([k for k, s in enumerate(symbols) if s in kind])
+                wanted = [s for s in pair if s in kind]
+                for place, symbol in zip(places, wanted, strict=False):
+                    symbols[place] = symbol
+            atoms.set_chemical_symbols(list(symbols))
+            atoms.positions += rng.normal(0.0, 0.05, (len(atoms), 3))
+            _bring_together(atoms, pair, rng.uniform(*CORE_A), rng)
+            frames.append(_named(atoms, "core", start))
+    return frames
+
+
+def _framework_species(starts: Sequence[Start], mobile: str) -> tuple[list[str], list[str]]:
+    """Anions and metals of all orderings; what is an anion is not put in the place of a metal."""
+    every = {symbol for start in starts for symbol in start.atoms.get_chemical_symbols()}
+    species = sorted(every - {mobile})
+    anions = [s for s in species if s in ("F", "Cl", "Br", "I", "O", "S", "N")]
+    return anions, [s for s in species if s not in anions]
 
 
 def _bring_together(

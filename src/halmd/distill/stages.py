@@ -24,12 +24,13 @@ import numpy as np
 from ase import Atoms
 
 from halmd.config import Settings
+from halmd.distill.cores import pushed_in
 from halmd.distill.explore import explore
 from halmd.distill.fit import fit
 from halmd.distill.label import Labelled, label, read_labelled
 from halmd.distill.novelty import most_novel
 from halmd.distill.settings import DistillSettings, MDSettings, StudentSettings
-from halmd.distill.snapshots import seed_snapshots
+from halmd.distill.snapshots import core_contacts, seed_snapshots
 from halmd.distill.starts import Start, build_starts, read_starts, write_starts
 from halmd.errors import HalmdError
 from halmd.files import fingerprint, read_json, sha256, whole_file, write_json
@@ -42,8 +43,9 @@ MADE_OF = "made-of.json"
 
 
 def stage_names(settings: DistillSettings) -> list[str]:
-    """Sets of snapshots in the order they are made; all but the last are learnt."""
-    return ["seeds", *(f"generation-{n + 1}" for n in range(len(settings.generations))), "test"]
+    """Sets of snapshots; all but the last are learnt."""
+    generations = [f"generation-{n + 1}" for n in range(len(settings.generations))]
+    return ["seeds", *generations, *(["cores"] if settings.cores else []), "test"]
 
 
 def student_names(settings: DistillSettings) -> list[str]:
@@ -57,7 +59,8 @@ def in_order(settings: DistillSettings) -> list[str]:
     generations = range(1, len(settings.generations) + 1)
     explored = [name for n in generations for name in (f"explorer-{n}", f"generation-{n}")]
     finished = [name for name in student_names(settings) if not name.startswith("explorer-")]
-    return ["seeds", *explored, *finished, "test"]
+    cores = ["cores"] if settings.cores else []
+    return ["seeds", *cores, *explored, *finished, "test"]
 
 
 def committee(settings: DistillSettings) -> list[str]:
@@ -122,6 +125,8 @@ def made_of(settings: DistillSettings, name: str) -> dict[str, Any]:
     if name == "seeds":
         every = said(settings)
         return {key: every.get(key) for key in ("seed", "mobile", "families", "cells", "seeds")}
+    if name == "cores":
+        return {"seeds": before("seeds"), "cores": settings.cores}
     if name in stage_names(settings):
         explorer = explorer_of(settings, name)
         # The student of a generation is in the fingerprint of its explorer.
@@ -194,6 +199,10 @@ def make_snapshots(settings: DistillSettings, stage: str, say: Say) -> Path:
         starts = build_starts(settings, say)
         write_starts(starts, settings.folder / "starts.extxyz")
         frames = seed_snapshots(settings, starts)
+    elif stage == "cores":
+        _claim(settings, stage)
+        trained = [s for s in read_starts(settings.folder / "starts.extxyz") if not s.held_out]
+        frames = core_contacts(trained, settings, np.random.default_rng([settings.seed, 5]))
     else:
         frames = _explored(settings, stage, say)
     with whole_file(target) as temporary:
@@ -323,11 +332,12 @@ def fit_student(settings: DistillSettings, student: str, say: Say) -> Path:
     _known(student, student_names(settings), "student")
     check_made_of(settings, student)
     shape = shape_of(settings, student)
-    data = [
-        entry for stage in learnt_by(settings, student) for entry in labelled_stage(settings, stage)
-    ]
-    for other in settings.with_included()[1:]:
-        data += [x for stage in stage_names(other)[:-1] for x in labelled_stage(other, stage)]
+    stages = [(settings, stage) for stage in learnt_by(settings, student)]
+    stages += [(o, stage) for o in settings.with_included()[1:] for stage in stage_names(o)[:-1]]
+    data = []
+    for whose, stage in stages:
+        found = labelled_stage(whose, stage)
+        data += pushed_in(found, seed=settings.seed) if stage == "cores" else found
     _claim(settings, student)
     parent = parent_of(settings, student)
     other_seed = 1000 * number_in(student) if student.startswith("committee-") else 0

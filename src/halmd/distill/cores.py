@@ -1,0 +1,76 @@
+"""Hard cores: what a student learns of ions nearer to one another than any teacher knows.
+
+A universal potential is not trained on ions at 0.7 Å, and what it says there is noise; a student
+that learns nothing there has holes, into which hot ions may fall. From cells in which the teacher
+was asked at a distance it still knows, the repulsion is continued inwards by a force that grows
+linearly and doubles every `DOUBLING_A`: not physics, but a wall.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+
+from halmd.distill.label import Labelled
+from halmd.distill.starts import bare
+
+DOUBLING_A = 0.3
+INNERMOST_A = 0.6
+_COPIES = 3
+_FEWEST_EV_PER_A = 2.0
+"""A force between the two below this is no repulsion to go on from."""
+
+_OTHERS_A = 1.6
+"""Where another pair comes nearer than this, the cell is of more than one contact."""
+
+
+def pushed_in(labelled: Sequence[Labelled], *, seed: int) -> list[Labelled]:
+    """The given contacts, and copies of each with its pair further inside."""
+    rng = np.random.default_rng([seed, 6])
+    found = list(labelled)
+    for entry in labelled:
+        for _ in range(_COPIES):
+            new = pushed(entry, rng)
+            if new is not None:
+                found.append(new)
+    return found
+
+
+def pushed(entry: Labelled, rng: np.random.Generator) -> Labelled | None:
+    """A copy whose nearest pair stands at a random shorter distance; None where there is none.
+
+    With the force F of the pair (eV/Å, along its line) at its distance d, the pair at d - x has the
+    force F (1 + x / DOUBLING_A) and the energy rises by its integral. All other forces stay.
+    """
+    lengths = entry.atoms.get_all_distances(mic=True)
+    np.fill_diagonal(lengths, np.inf)
+    i, j = (int(k) for k in np.unravel_index(int(np.argmin(lengths)), lengths.shape))
+    distance = float(lengths[i, j])
+    vector = entry.atoms.get_distance(i, j, mic=True, vector=True)
+    along = vector / distance
+    force = float((entry.forces_eV_per_A[j] - entry.forces_eV_per_A[i]) @ along / 2)
+    if force < _FEWEST_EV_PER_A or distance <= INNERMOST_A:
+        return None
+    inwards = distance - rng.uniform(INNERMOST_A, distance)
+    atoms: Atoms = bare(entry.atoms)
+    atoms.positions[i] += along * inwards / 2
+    atoms.positions[j] -= along * inwards / 2
+    others = atoms.get_all_distances(mic=True)
+    np.fill_diagonal(others, np.inf)
+    others[i, j] = others[j, i] = np.inf
+    if others.min() < _OTHERS_A:
+        return None
+    stronger = force * (1 + inwards / DOUBLING_A)
+    forces = entry.forces_eV_per_A.copy()
+    forces[i] -= (stronger - force) * along
+    forces[j] += (stronger - force) * along
+    energy = entry.energy_eV + force * inwards + force * inwards**2 / (2 * DOUBLING_A)
+    virial = (force * distance - stronger * (distance - inwards)) * np.outer(along, along)
+    change = virial / atoms.get_volume()
+    voigt = np.array([change[0, 0], change[1, 1], change[2, 2], *_shear(change)])
+    atoms.info |= entry.atoms.info
+    return Labelled(atoms, energy, forces, entry.stress_eV_per_A3 + voigt)
+
+
+def _shear(matrix: np.ndarray) -> tuple[float, float, float]:
+    return float(matrix[1, 2]), float(matrix[0, 2]), float(matrix[0, 1])
