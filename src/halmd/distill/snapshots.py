@@ -127,8 +127,9 @@ def core_contacts(
     anions, metals = _framework_species(starts, settings.mobile)
     frames = []
     for pair in pairs([settings.mobile, *anions, *metals]):
-        for _ in range(settings.cores):
-            start = starts[int(rng.integers(len(starts)))]
+        hosts = [start for start in starts if _has_room(start.atoms, pair, (anions, metals))]
+        for _ in range(settings.cores if hosts else 0):
+            start = hosts[int(rng.integers(len(hosts)))]
             atoms = strained(start.atoms, rng.uniform(-0.02, 0.1), 0.02, rng)
             symbols = np.array(atoms.get_chemical_symbols(), dtype=object)
             for kind in (anions, metals):
@@ -141,6 +142,16 @@ def core_contacts(
             _bring_together(atoms, pair, rng.uniform(*CORE_A), rng)
             frames.append(_named(atoms, "core", start))
     return frames
+
+
+def _has_room(atoms: Atoms, pair: tuple[str, str], kinds: Sequence[list[str]]) -> bool:
+    """Whether a cell has as many ions of each kind as the pair needs."""
+    symbols = atoms.get_chemical_symbols()
+    ours = [[s for s in symbols if s in kind] for kind in kinds]
+    needed = [sum(s in kind for s in pair) for kind in kinds]
+    mobile = sum(not any(s in kind for kind in kinds) for s in pair)
+    free = len(symbols) - sum(map(len, ours))
+    return free >= mobile and all(len(a) >= n for a, n in zip(ours, needed, strict=True))
 
 
 def _framework_species(starts: Sequence[Start], mobile: str) -> tuple[list[str], list[str]]:
