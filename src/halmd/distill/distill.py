@@ -64,6 +64,8 @@ def needed_by_snapshots(settings: DistillSettings, stage: str) -> list[Path]:
     """Files that must be there before the snapshots of a stage can be made."""
     if stage == "cores":
         return [snapshot_file(settings, "seeds")]
+    if stage == "extra":
+        return [Path(path) for path in settings.extra]
     return [] if stage == "seeds" else [model_file(settings, explorer_of(settings, stage))]
 
 

@@ -264,6 +264,9 @@ class DistillSettings(Settings):
     cores: Count = 0
     """Cells for each pair of species, pressed together as far as the teacher can be asked; finished
     students learn from them that forces go on growing inwards."""
+    extra: tuple[str, ...] = ()
+    """Files of further snapshots (extxyz) to label and to learn, such as the extrapolating.extxyz
+    of runs that left what a student knew."""
     explorer: StudentSettings = StudentSettings(hidden_irreps="16x0e", epochs=20)
     """Students that explore, where a generation has none of its own."""
     generations: tuple[GenerationSettings, ...] = ()

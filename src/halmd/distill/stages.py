@@ -31,7 +31,7 @@ from halmd.distill.label import Labelled, label, read_labelled
 from halmd.distill.novelty import most_novel
 from halmd.distill.settings import DistillSettings, MDSettings, StudentSettings
 from halmd.distill.snapshots import core_contacts, seed_snapshots
-from halmd.distill.starts import Start, build_starts, read_starts, write_starts
+from halmd.distill.starts import Start, bare, build_starts, read_starts, write_starts
 from halmd.errors import HalmdError
 from halmd.files import fingerprint, read_json, sha256, whole_file, write_json
 from halmd.potentials.potential import export_native
@@ -45,7 +45,12 @@ MADE_OF = "made-of.json"
 def stage_names(settings: DistillSettings) -> list[str]:
     """Sets of snapshots; all but the last are learnt."""
     generations = [f"generation-{n + 1}" for n in range(len(settings.generations))]
-    return ["seeds", *generations, *(["cores"] if settings.cores else []), "test"]
+    return ["seeds", *generations, *_given(settings), "test"]
+
+
+def _given(settings: DistillSettings) -> list[str]:
+    """Sets of snapshots that need no student, and that only finished students learn."""
+    return [*(["cores"] if settings.cores else []), *(["extra"] if settings.extra else [])]
 
 
 def student_names(settings: DistillSettings) -> list[str]:
@@ -59,8 +64,7 @@ def in_order(settings: DistillSettings) -> list[str]:
     generations = range(1, len(settings.generations) + 1)
     explored = [name for n in generations for name in (f"explorer-{n}", f"generation-{n}")]
     finished = [name for name in student_names(settings) if not name.startswith("explorer-")]
-    cores = ["cores"] if settings.cores else []
-    return ["seeds", *cores, *explored, *finished, "test"]
+    return ["seeds", *_given(settings), *explored, *finished, "test"]
 
 
 def committee(settings: DistillSettings) -> list[str]:
@@ -127,6 +131,8 @@ def made_of(settings: DistillSettings, name: str) -> dict[str, Any]:
         return {key: every.get(key) for key in ("seed", "mobile", "families", "cells", "seeds")}
     if name == "cores":
         return {"seeds": before("seeds"), "cores": settings.cores}
+    if name == "extra":
+        return {path.as_posix(): sha256(path) for path in _extra_files(settings)}
     if name in stage_names(settings):
         explorer = explorer_of(settings, name)
         # The student of a generation is in the fingerprint of its explorer.
@@ -203,6 +209,9 @@ def make_snapshots(settings: DistillSettings, stage: str, say: Say) -> Path:
         _claim(settings, stage)
         trained = [s for s in read_starts(settings.folder / "starts.extxyz") if not s.held_out]
         frames = core_contacts(trained, settings, np.random.default_rng([settings.seed, 5]))
+    elif stage == "extra":
+        _claim(settings, stage)
+        frames = _extra(settings)
     else:
         frames = _explored(settings, stage, say)
     with whole_file(target) as temporary:
@@ -211,6 +220,36 @@ def make_snapshots(settings: DistillSettings, stage: str, say: Say) -> Path:
     said = ", ".join(f"{number} {origin}" for origin, number in origins.items())
     say(f"{len(frames)} snapshots, {sum(map(len, frames))} atoms: {said}")
     return target
+
+
+def _extra_files(settings: DistillSettings) -> list[Path]:
+    files = [Path(path) for path in settings.extra]
+    for path in files:
+        if not path.is_file():
+            raise HalmdError(f"extra: {path}: no such file")
+    return files
+
+
+def _extra(settings: DistillSettings) -> list[Atoms]:
+    """Snapshots that were handed in; raises HalmdError for elements the student has no room for."""
+    frames = []
+    for path in _extra_files(settings):
+        try:
+            read: list[Atoms] = ase.io.read(path, ":", format="extxyz")
+        except Exception as error:
+            # ASE's reader raises whatever a damaged file makes it stumble over.
+            raise HalmdError(f"extra: {path}: not readable as extxyz ({error})") from None
+        for atoms in read:
+            unknown = set(atoms.get_chemical_symbols()) - set(settings.elements)
+            if unknown:
+                raise HalmdError(
+                    f"extra: {path}: {', '.join(sorted(unknown))} is in no composition; add it to "
+                    "extra_elements"
+                )
+            frame = bare(atoms)
+            frame.info |= {"origin": "extra", "start": path.as_posix(), "family": "extra"}
+            frames.append(frame)
+    return frames
 
 
 def _explored(settings: DistillSettings, stage: str, say: Say) -> list[Atoms]:
