@@ -90,6 +90,23 @@ def test_prediction_is_that_of_mace_torch(tmp_path: Path, irreps: str) -> None:
         )
 
 
+@pytest.mark.parametrize("irreps", SHAPES)
+def test_room_for_absent_elements_can_be_taken_away(tmp_path: Path, irreps: str) -> None:
+    from mace.calculators import MACECalculator
+
+    parameters = dict(student(irreps).named_parameters())
+    (atoms,) = rattled_cells(1)
+    found = []
+    for name, kept in (("all", None), ("three", ["Cl", "Li", "Y"])):
+        path = tmp_path / f"{name}.model"
+        network.save_portable(path, shape(irreps), ELEMENTS, parameters, FREE_EV, kept=kept)
+        atoms.calc = MACECalculator(model_paths=str(path), device="cpu", default_dtype="float64")
+        found.append((atoms.get_potential_energy(), atoms.get_forces()))
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-6)
+    assert np.abs(found[0][1]).max() > 1e-3
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=0, atol=1e-7)
+
+
 def test_repulsion_is_taken_off_where_ions_touch() -> None:
     atoms = rattled_cells(1)[0]
     vector = atoms.get_distance(0, 1, mic=True, vector=True)

@@ -202,8 +202,15 @@ class _Fit:
         values = dict(zip(self.names, (p.detach().cpu() for p in self.parameters), strict=True))
         with whole_file(self.folder / PARAMETERS) as temporary:
             torch.save(values, temporary)
+        # Room for elements that no snapshot has would only make the file larger.
+        seen = {int(kind) for g in [*self.train, *self.valid] for kind in g.species}
         network.save_portable(
-            self.folder / f"{self.name}.model", self.settings, self.elements, values, self.free_eV
+            self.folder / f"{self.name}.model",
+            self.settings,
+            self.elements,
+            values,
+            self.free_eV,
+            kept=[element for k, element in enumerate(self.elements) if k in seen],
         )
 
 

@@ -5,6 +5,7 @@ differentiated by: forces and virial then need no neighbour search inside the co
 repulsion at short range (ZBL) is not learnt: it is taken off the labels beforehand.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -214,22 +215,57 @@ def compiled(step: Step, parameters: list[Tensor], batch: list[Tensor]) -> Step:
     return run
 
 
+def restricted(
+    parameters: dict[str, Tensor],
+    settings: StudentSettings,
+    elements: Sequence[str],
+    kept: Sequence[str],
+) -> dict[str, Tensor]:
+    """The parameters of the same model for fewer elements.
+
+    e3nn divides by the square root of the number of elements: what is kept is scaled accordingly.
+    """
+    model = build(settings, elements)
+    rows = torch.tensor([elements.index(element) for element in kept])
+    scale = (len(kept) / len(elements)) ** 0.5
+    found = dict(parameters)
+    embedding = "node_embedding.linear.weight"
+    found[embedding] = scale * parameters[embedding].view(len(elements), -1)[rows].reshape(-1)
+    for k, interaction in enumerate(model.interactions):
+        name = f"interactions.{k}.skip_tp.weight"
+        shapes = [path.path_shape for path in interaction.skip_tp.instructions]
+        parts = parameters[name].split([math.prod(shape) for shape in shapes])
+        chosen = [part.view(s)[:, rows].reshape(-1) for part, s in zip(parts, shapes, strict=True)]
+        found[name] = scale * torch.cat(chosen)
+    for name, value in parameters.items():
+        if ".contractions." in name:
+            found[name] = value[rows]
+    return found
+
+
 def save_portable(
     path: Path,
     settings: StudentSettings,
     elements: Sequence[str],
     parameters: dict[str, Tensor],
     free_eV: dict[str, float],
+    *,
+    kept: Sequence[str] | None = None,
 ) -> None:
-    """Write a `.model` as mace-torch does, with the energies of free atoms put in."""
-    model = build(settings, elements)
+    """Write a `.model` as mace-torch does, with the energies of free atoms put in.
+
+    For all elements that the parameters have room for, or those that are `kept`.
+    """
+    kept = elements if kept is None else kept
+    parameters = restricted(parameters, settings, elements, kept)
+    model = build(settings, kept)
     own = dict(model.named_parameters())
     if own.keys() != parameters.keys():
         raise RuntimeError("parameters of the traced and the portable model differ")
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(parameters[name])
-    energies = torch.tensor([[free_eV[element] for element in elements]])
+    energies = torch.tensor([[free_eV[element] for element in kept]])
     model.atomic_energies_fn.atomic_energies = energies.to(
         model.atomic_energies_fn.atomic_energies.dtype
     )
