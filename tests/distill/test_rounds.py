@@ -45,7 +45,8 @@ def finished(settings: DistillSettings) -> None:
         write_json(settings.folder / name / "made-of.json", made_of(settings, name))
     model = model_file(settings, "final")
     model.write_text(f"model of round {settings.round}")
-    write_json(validation_file(settings), {"bars_hold": False, "summary": []})
+    verdict = {"bars_hold": False, "to_explore": ["chlorides"], "summary": []}
+    write_json(validation_file(settings), verdict)
 
 
 def test_the_finished_student_explores_the_next_generation(config: Path) -> None:
@@ -56,6 +57,7 @@ def test_the_finished_student_explores_the_next_generation(config: Path) -> None
     assert following.round == 1
     assert len(following.generations) == 3
     assert explorer_of(following, "generation-3") == "explorer-3"
+    assert following.generations[-1].families == ("chlorides",)
     assert shape_of(following, "explorer-3").hidden_irreps == "16x0e"
     assert model_file(following, "explorer-3").read_text() == "model of round 0"
     assert not model_file(following, "final").exists()

@@ -109,9 +109,14 @@ def run_distill(config: Path, options: Sequence[str]) -> tuple[DistillSettings, 
 def begin_round(settings: DistillSettings) -> DistillSettings:
     """Make the finished student the explorer of one more generation; returns the new settings.
 
+    The families that miss a bar are explored; all of them, where what is missed is of no family.
     Its fit is kept as that explorer's; the verdict on it is kept under another name.
     """
-    following = settings.after(1)
+    verdict = validation_file(settings)
+    note = settings.folder / ROUND_FILE
+    before: list[list[str]] = read_json(note)["rounds"] if note.is_file() else []
+    missed: list[str] = read_json(verdict)["to_explore"]
+    following = settings.after([missed])
     name = f"explorer-{len(following.generations)}"
     source, target = settings.folder / "final", settings.folder / name
     if target.exists():
@@ -120,10 +125,9 @@ def begin_round(settings: DistillSettings) -> DistillSettings:
     (target / f"{settings.name}.model").rename(target / f"{name}.model")
     (target / f"{settings.name}.native.json").unlink(missing_ok=True)
     write_json(target / MADE_OF, made_of(following, name))
-    verdict = validation_file(settings)
     verdict.replace(verdict.with_name(f"validation-{settings.round}.json"))
     # From here on the new round is what the file says; what is left of the old one is taken away.
-    write_json(settings.folder / ROUND_FILE, {"round": following.round})
+    write_json(note, {"rounds": [*before, missed]})
     for left in ("final", *committee(settings)):
         shutil.rmtree(settings.folder / left, ignore_errors=True)
     return following

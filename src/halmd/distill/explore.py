@@ -133,10 +133,10 @@ def explore(
 ) -> list[Atoms]:
     """All runs of a plan, each kept in `folder` when it ends, so that a killed one goes on.
 
-    Runs start from orderings drawn by their share, the same number for every family.
+    Runs start from orderings drawn by their share, the same number for every family of the plan.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = _jobs(starts, plan, seed)
+    jobs = explored_runs(starts, plan, seed)
     todo = [number for number in range(len(jobs)) if not _file(folder, number).exists()]
     done = len(jobs) - len(todo)
     if todo:
@@ -161,9 +161,14 @@ def explore(
     return frames
 
 
-def _jobs(starts: Sequence[Start], plan: MDSettings, seed: int) -> list[tuple[Start, float]]:
+def explored_runs(
+    starts: Sequence[Start], plan: MDSettings, seed: int
+) -> list[tuple[Start, float]]:
+    """The ordering each run of a plan starts from, and its temperature in K."""
     rng = np.random.default_rng([seed, 3])
     families = list(dict.fromkeys(start.family for start in starts))
+    if plan.families:
+        families = [family for family in families if family in plan.families]
     jobs = []
     for run in range(plan.runs):
         family = families[run % len(families)]

@@ -6,6 +6,7 @@ Every part is written when it is done and not done again, so a killed validation
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -83,66 +84,87 @@ def validate_potential(settings: DistillSettings, say: Say) -> Record:
             write_json(path, part())
         found[name] = {k: v for k, v in read_json(path).items() if k not in _HEAD}
     verdicts = bars(found, settings)
-    summary = [f"{'holds' if held else 'FAILS'}: {text}" for text, held in verdicts]
     record = {
         "name": settings.name,
         "model_sha256": checksum,
         **found,
-        "bars_hold": all(held for _, held in verdicts),
-        "summary": summary,
+        "bars_hold": all(verdict.holds for verdict in verdicts),
+        "to_explore": families_to_explore(verdicts),
+        "summary": [f"{'holds' if v.holds else 'FAILS'}: {v.text}" for v in verdicts],
     }
     write_json(settings.folder / "validation.json", record)
     return record
 
 
-def bars(found: Record, settings: DistillSettings) -> list[tuple[str, bool]]:
-    """Each bar in words with the figure found, and whether it holds."""
+@dataclass(frozen=True)
+class Verdict:
+    """One bar in words with the figure found, and whether it holds."""
+
+    text: str
+    holds: bool
+    family: str | None = None
+    """The family it is about, if it is about one of this distillation's own."""
+
+
+def bars(found: Record, settings: DistillSettings) -> list[Verdict]:
+    """The verdict on each bar."""
     wanted = settings.bars
+    own = {family.name for family in settings.families}
     verdicts = []
+
+    def judged(text: str, holds: bool, family: str | None = None) -> None:
+        where = f"{family}: " if family else ""
+        verdicts.append(Verdict(where + text, bool(holds), family if family in own else None))
+
     for family, record in found["errors"]["by_family"].items():
         relative, energy = record["force_relative"], record["energy_rmse_meV_per_atom"]
         mobile = record["by_species"][settings.mobile]["force_rmse_meV_per_A"]
-        verdicts += [
-            (f"{family}: forces {relative:.1%} of their RMS", relative <= wanted.force_relative),
-            (
-                f"{family}: forces on {settings.mobile} {mobile:.0f} meV/Å",
-                mobile <= wanted.mobile_force_meV_per_A,
-            ),
-            (f"{family}: energy {energy:.2f} meV/atom", energy <= wanted.energy_meV_per_atom),
-        ]
+        judged(f"forces {relative:.1%} of their RMS", relative <= wanted.force_relative, family)
+        judged(
+            f"forces on {settings.mobile} {mobile:.0f} meV/Å",
+            mobile <= wanted.mobile_force_meV_per_A,
+            family,
+        )
+        judged(f"energy {energy:.2f} meV/atom", energy <= wanted.energy_meV_per_atom, family)
     low, high = wanted.slope
     for species, record in found["errors"]["all"]["by_species"].items():
         slope = record["force_slope"]
-        verdicts.append((f"{species}: slope of forces {slope:.3f}", low <= slope <= high))
+        judged(f"{species}: slope of forces {slope:.3f}", low <= slope <= high)
     for family, record in found["cells"].items():
         if "failed" in record:
-            verdicts.append((f"{family}: volume: {record['failed']}", False))
+            judged(f"volume: {record['failed']}", False, family)
             continue
         at_rest, npt = record["relaxed_student_over_teacher"], record["npt"]
-        verdicts += [
-            (
-                f"{family}: volume at 0 K {at_rest:.4f} of the teacher's",
-                abs(at_rest - 1) <= wanted.volume_at_rest,
-            ),
-            (
-                f"{family}: volume at {record['npt_temperature_K']:.0f} K "
-                f"{npt['student_over_teacher']:.4f} of the teacher's",
-                abs(npt["student_over_teacher"] - 1) <= wanted.volume_in_npt,
-            ),
-        ]
+        judged(
+            f"volume at 0 K {at_rest:.4f} of the teacher's",
+            abs(at_rest - 1) <= wanted.volume_at_rest,
+            family,
+        )
+        judged(
+            f"volume at {record['npt_temperature_K']:.0f} K "
+            f"{npt['student_over_teacher']:.4f} of the teacher's",
+            abs(npt["student_over_teacher"] - 1) <= wanted.volume_in_npt,
+            family,
+        )
     holes = [pair for pair, record in found["pairs"].items() if not record["repulsive"]]
-    verdicts.append((f"pairs with a hole: {', '.join(holes) or 'none'}", not holes))
+    judged(f"pairs with a hole: {', '.join(holes) or 'none'}", not holes)
     for family, record in found["collapse"].items():
         how = record["why"] or f"{record['length_ps']:.0f} ps"
-        verdicts.append((f"{family}: compressed by 15 % at 1200 K: {how}", record["stable"]))
+        judged(f"compressed by 15 % at 1200 K: {how}", record["stable"], family)
     for where, record in found["diffusivity"].items():
         text = (
             f"{where}: D {record['student_D_cm2_per_s']:.2e} ± "
             f"{record['student_error_cm2_per_s']:.1e}, teacher {record['teacher_D_cm2_per_s']:.2e} "
             f"± {record['teacher_error_cm2_per_s']:.1e} cm²/s"
         )
-        verdicts.append((text, record["agrees"]))
+        judged(text, record["agrees"])
     return verdicts
+
+
+def families_to_explore(verdicts: Sequence[Verdict]) -> list[str]:
+    """Families that miss a bar; none (which is: all) where what is missed is of no family."""
+    missed = {verdict.family for verdict in verdicts if not verdict.holds}
+    return sorted(family for family in missed if family) if None not in missed else []
 
 
 def _held_out_errors(settings: DistillSettings, native: Path, cache: Path, folder: Path) -> Record:

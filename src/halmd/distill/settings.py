@@ -1,5 +1,6 @@
 """What a distillation may say: compositions, teacher, snapshots, student, bars."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,7 @@ Slopes = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
 
 
 ROUND_FILE = "round.json"
-"""In the folder of a distillation: how many rounds were repeated."""
+"""In the folder of a distillation: the families that each repeated round explores."""
 
 
 class Term(Settings):
@@ -188,6 +189,8 @@ class MDSettings(Settings):
     """Share of the runs at constant pressure."""
     keep: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the snapshots that is labelled: those the descriptors tell are least known."""
+    families: tuple[str, ...] = ()
+    """Families that are explored; all when left out."""
 
 
 class GenerationSettings(MDSettings):
@@ -294,15 +297,27 @@ class DistillSettings(Settings):
             raise ValueError("two families have the same name")
         if self.rounds and not self.generations:
             raise ValueError("rounds repeat the last generation, and there is none")
+        for plan in (*self.generations, self.test):
+            unknown = set(plan.families) - set(names)
+            if unknown:
+                raise ValueError(f"families: {', '.join(sorted(unknown))}: no such family")
         return self
 
-    def after(self, rounds: int) -> "DistillSettings":
-        """These settings with more rounds: generations that a finished student explores."""
-        if not rounds:
-            return self
-        again = self.generations[-1].model_copy(update={"student": self.student})
-        generations = (*self.generations, *[again] * rounds)
-        return self.model_copy(update={"generations": generations, "round": self.round + rounds})
+    def after(self, rounds: Sequence[Sequence[str]]) -> "DistillSettings":
+        """These settings with more rounds: generations that a finished student explores.
+
+        Each round is the families it explores; none for all.
+        """
+        repeated = [
+            self.generations[-1].model_copy(
+                update={"student": self.student, "families": tuple(families)}
+            )
+            for families in rounds
+        ]
+        generations = (*self.generations, *repeated)
+        return self.model_copy(
+            update={"generations": generations, "round": self.round + len(rounds)}
+        )
 
     def with_included(self) -> list["DistillSettings"]:
         """These settings and those of the files they include, which include no others."""
@@ -339,7 +354,7 @@ def load_distill(path: Path) -> DistillSettings:
         raise HalmdError(f"{path}: {problem_in(error, DistillSettings)}") from None
     settings = _with_elements_of_included(path, settings)
     note = settings.folder / ROUND_FILE
-    return settings.after(int(read_json(note)["round"])) if note.is_file() else settings
+    return settings.after(read_json(note)["rounds"]) if note.is_file() else settings
 
 
 def _with_elements_of_included(path: Path, settings: DistillSettings) -> DistillSettings:
