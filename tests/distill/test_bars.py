@@ -21,7 +21,6 @@ def settings() -> DistillSettings:
 
 def found(**replaced: Any) -> dict[str, Any]:
     """What a student that reaches every bar is found to be; the second family as given."""
-
     why = replaced.get("why")
 
     def family(**values: float) -> dict[str, Any]:
@@ -46,9 +45,9 @@ def found(**replaced: Any) -> dict[str, Any]:
         "pairs": {"Li-Cl": {"repulsive": not replaced.get("hole", False)}},
         "collapse": {
             "chlorides": {
-                "why": replaced.get("why"),
+                "why": why,
                 "length_ps": 100,
-                "stable": "why" not in replaced,
+                "stable": why is None,
             }
         },
         "diffusivity": {},
