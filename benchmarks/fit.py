@@ -21,7 +21,7 @@ import torch
 from ase.build import bulk
 
 from halmd.distill import network
-from halmd.distill.graphs import NEIGHBOURS_AT_5_A, Graph, capacity, graph, pack
+from halmd.distill.graphs import NEIGHBOURS_AT_5_A, Graph, capacities, graph, pack
 from halmd.distill.label import Labelled
 from halmd.distill.settings import StudentSettings
 
@@ -125,7 +125,7 @@ def main() -> None:
     names = [name for name, _ in model.named_parameters()]
     parameters = [p.detach().clone().requires_grad_(True) for p in model.parameters()]
     weights = network.Weights(10.0, 1.0, 20.0, 0.001, 0.02, 0.0001)
-    room = capacity(graphs, len(graphs), 5.0)
+    room = capacities(graphs, len(graphs), 5.0)[-1]
     batch = network.to_tensors(pack(bare, room, 5.0))
     step = network.training_step(network.energy_function(model), names, weights)
     n_atoms = sum(len(g.species) for g in graphs)

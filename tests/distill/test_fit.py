@@ -12,7 +12,7 @@ from toy_cells import chloride, labelled, labelled_cells
 
 from halmd.distill import fit as fitting
 from halmd.distill.fit import fit, usable
-from halmd.distill.graphs import capacity, graph
+from halmd.distill.graphs import capacities, graph
 from halmd.distill.label import Labelled
 from halmd.distill.settings import StudentSettings
 from halmd.errors import HalmdError
@@ -42,14 +42,14 @@ def test_every_process_has_as_many_packs_of_its_own(workers: int, batch_size: in
         graph(entry, dict.fromkeys(ELEMENTS, 0.0), ELEMENTS, 4.0) for entry in labelled_cells(60)
     ]
     shape = SHAPE.model_copy(update={"batch_size": batch_size})
-    room = capacity(graphs, max(1, batch_size // workers), 4.0)
-    course = Course(graphs, room, shape, 3, workers)
+    rooms = capacities(graphs, max(1, batch_size // workers), 4.0)
+    course = Course(graphs, rooms, shape, 3, workers)
     assert course.steps == 2 * course.steps_per_epoch > 0
     for epoch in range(3):
         mine = [course.packs_of(epoch, rank) for rank in range(workers)]
         assert {len(packs) for packs in mine} == {course.steps_per_epoch}
         assert mine == [course.packs_of(epoch, rank) for rank in range(workers)]
-        seen = [k for packs in mine for pack in packs for k in pack]
+        seen = [k for packs in mine for _, pack in packs for k in pack]
         # The shortest epoch decides: what is left over by others is little.
         assert len(set(seen)) > 0.7 * len(graphs)
     assert course.packs_of(0, 0) != course.packs_of(1, 0)
@@ -59,8 +59,8 @@ def test_the_rate_rises_and_falls_to_nothing() -> None:
     graphs = [
         graph(entry, dict.fromkeys(ELEMENTS, 0.0), ELEMENTS, 4.0) for entry in labelled_cells(30)
     ]
-    room = capacity(graphs, 4, 4.0)
-    course = Course(graphs, room, SHAPE.model_copy(update={"epochs": 50}), 3, 1)
+    rooms = capacities(graphs, 4, 4.0)
+    course = Course(graphs, rooms, SHAPE.model_copy(update={"epochs": 50}), 3, 1)
     rates = np.array([course.rate(step) for step in range(course.steps)])
     assert (rates > 0).all()
     assert rates.max() == pytest.approx(SHAPE.learning_rate, rel=0.02)

@@ -1,6 +1,7 @@
 """Graphs and packs: nothing lost, nothing added, and the conventions of stress and neighbours."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,20 +9,23 @@ from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from toy_cells import chloride, labelled, labelled_cells, rattled_cells
 
 from halmd.distill.graphs import (
     ORDINARY_FORCE_EV_PER_A,
+    Capacity,
     Graph,
     Pack,
-    capacity,
+    by_room,
+    capacities,
     edges_of,
     free_atom_energies,
     graph,
     numbers,
     pack,
     packs,
-    room_for_neighbours,
+    rooms_for_neighbours,
     share_out,
     voigt_to_matrix,
     weights,
@@ -78,24 +82,59 @@ def test_stress_matrix_is_ases(stress: list[float]) -> None:
     )
 
 
-@given(
-    st.permutations(list(range(12))),
-    st.integers(1, 12),
-)
-def test_every_graph_is_packed_once(graphs: list[Graph], order: list[int], batch_size: int) -> None:
-    room = capacity(graphs, batch_size, R_MAX_A)
+@given(st.integers(1, 12))
+def test_every_graph_is_packed_once(graphs: list[Graph], batch_size: int) -> None:
+    rooms = capacities(graphs, batch_size, R_MAX_A)
     energies: list[float] = []
-    for filled in packs(graphs, order, room, R_MAX_A):
+    for filled in packs(graphs, rooms, R_MAX_A):
         real = filled.graph_weight > 0
-        assert real.sum() <= room.graphs - 1
-        assert (filled.atom_weight > 0).sum() == filled.atoms_in_graph[real].sum() < room.atoms
+        assert real.sum() <= rooms[0].graphs - 1
+        assert (filled.atom_weight > 0).sum() == filled.atoms_in_graph[real].sum() < rooms[0].atoms
         energies += filled.energy_per_atom_eV[real].tolist()
-    wanted = [np.float32(graphs[k].energy_eV / len(graphs[k].species)) for k in order]
-    assert energies == wanted
+    wanted = [np.float32(g.energy_eV / len(g.species)) for g in graphs]
+    assert sorted(energies) == sorted(wanted)
+
+
+@dataclass(frozen=True)
+class Sized:
+    """What the sharing out looks at."""
+
+    species: NDArray[np.int64]
+    most_neighbours: int = 1
+
+
+@given(st.lists(st.integers(8, 95), min_size=1, max_size=60), st.randoms(use_true_random=False))
+def test_packs_are_full_and_hold_everything_once(sizes: list[int], random: Any) -> None:
+    graphs: Any = [Sized(np.zeros(size, dtype=np.int64)) for size in sizes]
+    room = Capacity(96, 28, 7)
+    order = list(range(len(sizes)))
+    random.shuffle(order)
+    shared = share_out(graphs, order, room)
+    assert sorted(k for members in shared for k in members) == sorted(order)
+    filling = [sum(sizes[k] for k in members) for members in shared]
+    assert max(filling) <= 95
+    assert max(len(members) for members in shared) <= 6
+    # The first of those left is always in the next pack: nothing waits for ever.
+    waiting = list(order)
+    for members in shared:
+        assert members[0] == waiting[0]
+        waiting = [k for k in waiting if k not in members]
+
+
+def test_small_cells_fill_the_gaps_of_large_ones() -> None:
+    graphs: Any = [Sized(np.zeros(size, dtype=np.int64)) for size in [60, 56, 20, 39, 15, 20, 35]]
+    shared = share_out(graphs, range(7), Capacity(96, 28, 7))
+    assert shared == [[0, 2, 4], [1, 3], [5, 6]]
+
+
+def test_squeezed_cells_have_packs_of_their_own(graphs: list[Graph]) -> None:
+    narrow, wide = Capacity(96, 28, 7), Capacity(96, 36, 7)
+    mixed: Any = [Sized(np.zeros(8, dtype=np.int64), n) for n in (20, 36, 28, 29)]
+    assert by_room(mixed, [3, 2, 1, 0], [narrow, wide]) == [(narrow, [2, 0]), (wide, [3, 1])]
 
 
 def test_a_pack_holds_what_the_graphs_hold(graphs: list[Graph]) -> None:
-    room = capacity(graphs, 4, R_MAX_A)
+    room = capacities(graphs, 4, R_MAX_A)[-1]
     chosen = graphs[:3]
     filled = pack(chosen, room, R_MAX_A)
     width, first = room.neighbours, 0
@@ -128,22 +167,22 @@ def test_a_pack_holds_what_the_graphs_hold(graphs: list[Graph]) -> None:
     assert not filled.graph_weight[3:].any()
 
 
-def test_all_packs_have_one_shape(graphs: list[Graph]) -> None:
-    room = capacity(graphs, 3, R_MAX_A)
+def test_all_packs_of_a_room_have_one_shape(graphs: list[Graph]) -> None:
+    rooms = capacities(graphs, 3, R_MAX_A)
     shapes = {
         tuple(getattr(filled, field.name).shape for field in fields(Pack))
-        for filled in packs(graphs, range(12), room, R_MAX_A)
+        for filled in packs(graphs, rooms, R_MAX_A)
     }
-    assert len(shapes) == 1
+    assert len(shapes) == len([room for room, found in by_room(graphs, range(12), rooms) if found])
 
 
 @pytest.mark.parametrize("repeats", [1, 3, 6])
 def test_capacity_holds_the_largest(graphs: list[Graph], repeats: int) -> None:
     atoms = chloride(Y=1).repeat((repeats, 1, 1))
     large = graph(labelled(atoms), FREE_EV, ELEMENTS, R_MAX_A)
-    room = capacity([*graphs, large], 1, R_MAX_A)
+    room = capacities([*graphs, large], 1, R_MAX_A)[-1]
     assert len(large.species) < room.atoms
-    assert large.most_neighbours <= room.neighbours == room_for_neighbours(R_MAX_A)
+    assert large.most_neighbours <= room.neighbours == max(rooms_for_neighbours(R_MAX_A))
     assert share_out([large], [0], room) == [[0]]
 
 

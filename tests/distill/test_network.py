@@ -11,7 +11,7 @@ from ase import Atoms
 from scipy.spatial.transform import Rotation
 from toy_cells import labelled, rattled_cells
 
-from halmd.distill.graphs import Capacity, Graph, graph, pack, room_for_neighbours
+from halmd.distill.graphs import Capacity, Graph, graph, pack, rooms_for_neighbours
 from halmd.distill.label import Labelled
 from halmd.distill.settings import StudentSettings
 
@@ -45,7 +45,7 @@ def graphs_of(entries: Sequence[Labelled]) -> list[Graph]:
 def batch_of(graphs: Sequence[Graph], dtype: Any = torch.float32) -> list[Any]:
     # A little more room than they need: padding is part of what is tested.
     atoms = sum(len(g.species) for g in graphs) + 3
-    room = Capacity(atoms, room_for_neighbours(R_MAX_A) + 4, len(graphs) + 2)
+    room = Capacity(atoms, max(rooms_for_neighbours(R_MAX_A)) + 4, len(graphs) + 2)
     tensors = network.to_tensors(pack(graphs, room, R_MAX_A))
     return [t.to(dtype) if t.is_floating_point() else t for t in tensors]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from halmd.distill.graphs import free_atom_energies, graph, room_for_neighbours
+from halmd.distill.graphs import free_atom_energies, graph, rooms_for_neighbours
 from halmd.distill.label import Labelled
 from halmd.distill.settings import StudentSettings
 from halmd.errors import HalmdError
@@ -62,7 +62,8 @@ def fit(
     free_eV = _free_atoms(chosen, elements, start_from)
     graphs = [graph(entry, free_eV, elements, settings.r_max_A) for entry in chosen]
     # What is squeezed so much that an atom has no room for its neighbours is left to ZBL too.
-    fitting = [g for g in graphs if g.most_neighbours <= room_for_neighbours(settings.r_max_A)]
+    widest = max(rooms_for_neighbours(settings.r_max_A))
+    fitting = [g for g in graphs if g.most_neighbours <= widest]
     say(f"{len(fitting)} of {len(labelled)} snapshots are learnt")
     with whole_file(folder / GRAPHS) as temporary:
         temporary.write_bytes(pickle.dumps(fitting))

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from halmd.distill import network
 from halmd.distill.fit import GRAPHS, JOB, PARAMETERS, PARENT, PROGRESS
-from halmd.distill.graphs import Capacity, Graph, capacity, pack, packs, share_out
+from halmd.distill.graphs import Capacity, Graph, by_room, capacities, pack, packs, share_out
 from halmd.distill.settings import StudentSettings
 from halmd.files import read_json, whole_file, write_json
 
@@ -41,33 +41,41 @@ class Course:
     def __init__(
         self,
         train: Sequence[Graph],
-        room: Capacity,
+        rooms: Sequence[Capacity],
         settings: StudentSettings,
         seed: int,
         workers: int,
     ):
-        self.train, self.room, self.settings = train, room, settings
+        self.train, self.rooms, self.settings = train, rooms, settings
         self.seed, self.workers = seed, workers
-        self.steps_per_epoch = max(1, len(self._epoch(0)) // workers)
+        self.steps_per_epoch = len(self._epoch(0))
         self.steps = self.steps_per_epoch * settings.epochs
 
-    def _epoch(self, epoch: int) -> list[list[int]]:
-        order = np.random.default_rng([self.seed, 2, epoch]).permutation(len(self.train))
-        return share_out(self.train, [int(k) for k in order], self.room)
+    def _epoch(self, epoch: int) -> list[tuple[Capacity, list[list[int]]]]:
+        """Every step's kind of pack, and the graphs of the pack of each worker, at random."""
+        rng = np.random.default_rng([self.seed, 2, epoch])
+        order = rng.permutation(len(self.train)).tolist()
+        found = []
+        for room, members in by_room(self.train, order, self.rooms):
+            every = share_out(self.train, members, room)
+            # The last step is filled up with what was seen already.
+            wanted = self.workers * math.ceil(len(every) / self.workers)
+            filled = list(itertools.islice(itertools.cycle(every), wanted))
+            found += [(room, filled[k : k + self.workers]) for k in range(0, wanted, self.workers)]
+        return [found[k] for k in rng.permutation(len(found))]
 
-    def packs_of(self, epoch: int, rank: int) -> list[list[int]]:
+    def packs_of(self, epoch: int, rank: int) -> list[tuple[Capacity, list[int]]]:
         """Graphs of each pack that a worker takes in an epoch, `steps_per_epoch` of them."""
-        wanted = self.steps_per_epoch * self.workers
-        every = itertools.islice(itertools.cycle(self._epoch(epoch)), wanted)
-        return list(every)[rank :: self.workers]
+        steps = itertools.islice(itertools.cycle(self._epoch(epoch)), self.steps_per_epoch)
+        return [(room, shares[rank]) for room, shares in steps]
 
-    def from_step(self, first: int, rank: int) -> Iterator[tuple[int, list[int]]]:
-        """Every step from `first` on, with the graphs a worker takes in it."""
+    def from_step(self, first: int, rank: int) -> Iterator[tuple[int, Capacity, list[int]]]:
+        """Every step from `first` on, with the pack a worker takes in it."""
         for epoch in range(first // self.steps_per_epoch, self.settings.epochs):
-            for within, members in enumerate(self.packs_of(epoch, rank)):
+            for within, (room, members) in enumerate(self.packs_of(epoch, rank)):
                 step = epoch * self.steps_per_epoch + within
                 if step >= first:
-                    yield step, members
+                    yield step, room, members
 
     def rate(self, step: int) -> float:
         """Learning rate: a short rise, then half a cosine down to nothing."""
@@ -93,10 +101,10 @@ class _Fit:
         n_valid = max(2, round(_VALID_SHARE * len(graphs)))
         self.valid = [graphs[k] for k in order[:n_valid]]
         self.train = [graphs[k] for k in order[n_valid:]]
-        self.room = capacity(
+        self.rooms = capacities(
             graphs, max(1, self.settings.batch_size // self.workers), self.settings.r_max_A
         )
-        self.course = Course(self.train, self.room, self.settings, job["seed"], self.workers)
+        self.course = Course(self.train, self.rooms, self.settings, job["seed"], self.workers)
         self.names = [name for name, _ in model.named_parameters()]
         self.parameters = [
             p.detach().clone().to(self.device).requires_grad_(True) for p in model.parameters()
@@ -107,10 +115,8 @@ class _Fit:
         self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
         self.energies = network.energy_function(model, self.device)
         self.first = self._resume()
-        self.step_of = network.training_step(self.energies, self.names, self._weights())
-        if job["compiled"] and self.first < self.course.steps:
-            batch = self.batch(self.course.packs_of(0, 0)[0])
-            self.step_of = network.compiled(self.step_of, self.parameters, batch)
+        self.plain_step = network.training_step(self.energies, self.names, self._weights())
+        self.compiled: dict[Capacity, network.Step] | None = {} if job["compiled"] else None
 
     def _weights(self) -> network.Weights:
         s = self.settings
@@ -156,14 +162,19 @@ class _Fit:
                 temporary,
             )
 
-    def batch(self, members: Sequence[int]) -> list[Tensor]:
-        """The pack of these graphs."""
-        chosen = [self.train[k] for k in members]
-        return network.to_tensors(pack(chosen, self.room, self.settings.r_max_A), self.device)
+    def _step_of(self, room: Capacity, batch: list[Tensor]) -> network.Step:
+        """The training step for packs of one kind, compiled when the first of them comes."""
+        if self.compiled is None:
+            return self.plain_step
+        if room not in self.compiled:
+            self.compiled[room] = network.compiled(self.plain_step, self.parameters, batch)
+        return self.compiled[room]
 
-    def step(self, number: int, members: Sequence[int]) -> float:
+    def step(self, number: int, room: Capacity, members: Sequence[int]) -> float:
         """Make one step together with the other workers; returns the loss of all."""
-        loss, *gradients = self.step_of(self.parameters, self.batch(members))
+        chosen = [self.train[k] for k in members]
+        batch = network.to_tensors(pack(chosen, room, self.settings.r_max_A), self.device)
+        loss, *gradients = self._step_of(room, batch)(self.parameters, batch)
         flat = torch.cat([loss.reshape(1), *(g.reshape(-1) for g in gradients)])
         if self.workers > 1:
             group.all_reduce(flat)
@@ -182,7 +193,7 @@ class _Fit:
         """Root-mean-square errors on the ordinary ones of the snapshots that watch the fit."""
         p = dict(zip(self.names, self.parameters, strict=True))
         energy, force, n_energy, n_force = 0.0, 0.0, 0.0, 0.0
-        for filled in packs(self.valid, range(len(self.valid)), self.room, self.settings.r_max_A):
+        for filled in packs(self.valid, self.rooms, self.settings.r_max_A):
             batch = network.to_tensors(filled, self.device)
             e, f, _ = network.predict(self.energies, p, batch, differentiable=False)
             # A weight of one: no force in the whole snapshot is extreme.
@@ -264,11 +275,11 @@ def main() -> None:
         meeting = f"file://{(folder / 'meeting').resolve()}"
         group.init_process_group("gloo", init_method=meeting, rank=rank, world_size=fit.workers)
     reporter: Any = _Reporter(fit) if rank == 0 else None
-    for step, members in fit.course.from_step(fit.first, rank):
+    for step, room, members in fit.course.from_step(fit.first, rank):
         if os.getppid() != parent:
             # Whoever started this is gone; a fit that goes on must not meet its shadow.
             sys.exit(1)
-        loss = fit.step(step, members)
+        loss = fit.step(step, room, members)
         if reporter:
             reporter.after(step, loss)
     if rank == 0:

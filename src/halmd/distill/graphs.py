@@ -16,11 +16,16 @@ Ints = NDArray[np.int64]
 NEIGHBOURS_AT_5_A = 24.0
 """Mean number of neighbours within 5 Å in a halide at its own density."""
 
-ROOM_AT_5_A = 36.0
-"""Neighbours within 5 Å that an atom may have; more only where a cell is badly squeezed."""
+ROOMS_AT_5_A = (28.0, 36.0)
+"""Neighbours within 5 Å that atoms may have: in nine of ten cells, and in all but a few.
+
+Empty places cost as much as full ones, so squeezed cells get packs of their own.
+"""
 
 ORDINARY_FORCE_EV_PER_A = 6.0
 """Larger forces do not occur in MD of a halide at any temperature of interest."""
+
+_LOOK_AHEAD = 16
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,10 @@ class Capacity:
     graphs: int
 
 
+Groups = list[tuple[Capacity, list[int]]]
+"""Rooms, and places of the graphs that go into packs of each."""
+
+
 @dataclass(frozen=True)
 class Pack:
     """Several graphs side by side, padded to a `Capacity`; arrays as the training step wants."""
@@ -84,9 +93,9 @@ class Pack:
     """1 for what is ordinary, less where forces are extreme, 0 for padding."""
 
 
-def room_for_neighbours(r_max_A: float) -> int:
-    """Neighbours an atom may have within the cutoff."""
-    return 4 * int(np.ceil(ROOM_AT_5_A * (r_max_A / 5.0) ** 3 / 4))
+def rooms_for_neighbours(r_max_A: float) -> list[int]:
+    """Neighbours an atom may have within the cutoff, in packs of the ordinary and the wide kind."""
+    return [4 * int(np.ceil(room * (r_max_A / 5.0) ** 3 / 4)) for room in ROOMS_AT_5_A]
 
 
 def edges_of(atoms: Atoms, r_max_A: float) -> tuple[Ints, Ints, Ints, Floats]:
@@ -172,8 +181,8 @@ def weights(forces_eV_per_A: NDArray[np.float64]) -> tuple[float, Floats]:
     )
 
 
-def capacity(graphs: Sequence[Graph], batch_size: int, r_max_A: float) -> Capacity:
-    """Room for about `batch_size` mean snapshots, and for the largest one.
+def capacities(graphs: Sequence[Graph], batch_size: int, r_max_A: float) -> list[Capacity]:
+    """Room for about `batch_size` mean snapshots, and for the largest one; ordinary and wide.
 
     Rounded coarsely: other data of the same kind then have the same room, and a training step that
     was compiled once serves again.
@@ -182,29 +191,49 @@ def capacity(graphs: Sequence[Graph], batch_size: int, r_max_A: float) -> Capaci
     atoms = 32 * int(np.ceil(batch_size * mean / 32))
     while any(len(g.species) >= atoms for g in graphs):
         atoms *= 2
-    return Capacity(atoms, room_for_neighbours(r_max_A), atoms // 16 + 1)
+    return [Capacity(atoms, width, atoms // 16 + 1) for width in rooms_for_neighbours(r_max_A)]
+
+
+def by_room(graphs: Sequence[Graph], order: Sequence[int], rooms: Sequence[Capacity]) -> Groups:
+    """The graphs of an order by the narrowest room that has place for their neighbours."""
+    found: Groups = [(room, []) for room in rooms]
+    for k in order:
+        fits = [graphs[k].most_neighbours <= room.neighbours for room in rooms]
+        found[fits.index(True)][1].append(int(k))
+    return found
 
 
 def share_out(graphs: Sequence[Graph], order: Sequence[int], room: Capacity) -> list[list[int]]:
-    """Which graphs go into which pack: in the given order, each as full as the order allows."""
+    """Which graphs go into which pack: in the given order, each as full as the next few allow."""
+    left = [int(k) for k in order]
     chosen: list[list[int]] = []
-    atoms = 0
-    for k in order:
-        size = len(graphs[k].species)
-        if not chosen or atoms + size > room.atoms - 1 or len(chosen[-1]) == room.graphs - 1:
-            chosen.append([])
-            atoms = 0
-        chosen[-1].append(int(k))
-        atoms += size
+    while left:
+        taken = _fullest([len(graphs[k].species) for k in left[:_LOOK_AHEAD]], room)
+        chosen.append([left[place] for place in taken])
+        for place in reversed(taken):
+            del left[place]
     return chosen
 
 
-def packs(
-    graphs: Sequence[Graph], order: Sequence[int], room: Capacity, r_max_A: float
-) -> Iterator[Pack]:
-    """Packs of all graphs in the given order."""
-    for members in share_out(graphs, order, room):
-        yield pack([graphs[k] for k in members], room, r_max_A)
+def _fullest(sizes: Sequence[int], room: Capacity) -> tuple[int, ...]:
+    """Places of the sizes, the first one among them, that fill a pack best."""
+    # One atom and one graph are the padding's.
+    places: dict[int, tuple[int, ...]] = {sizes[0]: (0,)}
+    for place, size in enumerate(sizes[1:], start=1):
+        for total, taken in list(places.items()):
+            more = total + size
+            if more < room.atoms and more not in places and len(taken) < room.graphs - 1:
+                places[more] = (*taken, place)
+        if room.atoms - 1 in places:
+            break
+    return places[max(places)]
+
+
+def packs(graphs: Sequence[Graph], rooms: Sequence[Capacity], r_max_A: float) -> Iterator[Pack]:
+    """All graphs in packs."""
+    for room, members in by_room(graphs, range(len(graphs)), rooms):
+        for together in share_out(graphs, members, room):
+            yield pack([graphs[k] for k in together], room, r_max_A)
 
 
 def pack(graphs: Sequence[Graph], room: Capacity, r_max_A: float) -> Pack:
