@@ -1,8 +1,10 @@
 """Lithium diffusivity of student and teacher in the same cells: short, hot runs side by side.
 
-Both run at constant volume, in the cell that the student has in NPT at that temperature, with the
-same step, thermostat and length. The student runs several times, so that its D is the sharper one;
-the teacher once. They agree where the difference of ln D lies within its 95 % interval.
+Both run at constant volume with the same step, thermostat and length, in the cell that the student
+which explored the test has in NPT at that temperature. That student and its cells stay the same in
+all rounds: the teacher's runs, which take hours, are made once and serve every finished student.
+The student runs several times, so that its D is the sharper one; the teacher once. They agree where
+the difference of ln D lies within its 95 % interval.
 """
 
 import json
@@ -23,9 +25,10 @@ from halmd.distill import teacher_md
 from halmd.distill.cells import npt_frames
 from halmd.distill.label import teacher_python
 from halmd.distill.settings import DiffusivitySettings, DistillSettings
+from halmd.distill.stages import explorer_of, made_of, model_file, native_of
 from halmd.distill.starts import Start
 from halmd.errors import HalmdError
-from halmd.files import whole_file
+from halmd.files import fingerprint, whole_file
 from halmd.potentials.evaluators import native_calculator
 from halmd.transport.diffusion import tracer_of
 from halmd.transport.motion import motion_of
@@ -51,6 +54,7 @@ def compare_diffusivities(
     wanted = settings.diffusivity
     if wanted is None:
         return {}
+    explorer = native_of(model_file(settings, explorer_of(settings, "test")))
     jobs = [
         (_start_of(starts, formula), temperature_K)
         for formula in wanted.compositions
@@ -58,7 +62,7 @@ def compare_diffusivities(
     ]
     with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn")) as pool:
         waiting = [
-            pool.submit(_pair, settings, start, temperature_K, native, cache, folder)
+            pool.submit(_pair, settings, start, temperature_K, native, explorer, cache, folder)
             for start, temperature_K in jobs
         ]
         return {
@@ -80,30 +84,35 @@ def _pair(
     start: Start,
     temperature_K: float,
     native: Path,
+    explorer: Path,
     cache: Path,
     folder: Path,
 ) -> Record:
     """Student and teacher in one cell at one temperature."""
     wanted = settings.diffusivity or DiffusivitySettings(compositions=[start.composition])
-    place = folder / f"{start.tag}-{temperature_K:g}K"
-    atoms = _cell_for(start, temperature_K, native, cache, place)
     job = {
         "temperature_K": temperature_K,
         "timestep_fs": wanted.timestep_fs,
         "frame_fs": _FRAME_FS,
-        "length_ps": wanted.length_ps,
         "thermostat_ps": _THERMOSTAT_PS,
         "settle_ps": _SETTLE_PS,
     }
+    name = f"{start.tag}-{temperature_K:g}K"
+    # A run that is asked to be longer goes on; anything else that is changed makes another one.
+    decided = {"job": job, "explorer": made_of(settings, explorer_of(settings, "test"))}
+    place = settings.folder / "diffusivity" / f"{name}-{fingerprint(decided)[:8]}"
+    own = folder / name
+    atoms = _cell_for(start, temperature_K, explorer, cache, place)
+    job["length_ps"] = wanted.length_ps
     calculator = native_calculator(native, cache)
     for number in range(wanted.student_runs):
         mine = atoms.copy()
         mine.calc = calculator
-        target = place / f"student-{number}"
+        target = own / f"student-{number}"
         teacher_md.run(mine, job | {"seed": settings.seed + number, "target": str(target)})
     _run_teacher(settings, job | {"seed": settings.seed + 1000}, place)
     students = [
-        _diffusivity(place / f"student-{n}", atoms, settings.mobile)
+        _diffusivity(own / f"student-{n}", atoms, settings.mobile)
         for n in range(wanted.student_runs)
     ]
     return agreement(students, _diffusivity(place / "teacher", atoms, settings.mobile)) | {
@@ -117,7 +126,7 @@ def _pair(
 
 
 def _cell_for(start: Start, temperature_K: float, native: Path, cache: Path, place: Path) -> Atoms:
-    """A frame of the student's NPT run, scaled to its mean volume; made once."""
+    """A frame of the explorer's NPT run, scaled to its mean volume; made once."""
     path = place / "start.extxyz"
     if not path.exists():
         frames = npt_frames(start, native_calculator(native, cache), temperature_K=temperature_K)
