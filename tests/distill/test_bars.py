@@ -50,13 +50,22 @@ def found(**replaced: Any) -> dict[str, Any]:
                 "stable": why is None,
             }
         },
+        "stability": {
+            "bromides": {
+                "why": None,
+                "melted": True,
+                "stable": True,
+                "length_ps": 1000.0,
+                "force_relative": replaced.get("on_the_way", 0.04),
+            }
+        },
         "diffusivity": {},
     }
 
 
 def test_a_good_student_misses_nothing() -> None:
     verdicts = bars(found(), settings())
-    assert len(verdicts) == 11
+    assert len(verdicts) == 12
     assert all(verdict.holds for verdict in verdicts)
     assert families_to_explore(verdicts) == []
 
@@ -67,6 +76,11 @@ def test_a_good_student_misses_nothing() -> None:
         ({"force": 0.06}, ["bromides"], "bromides: forces 6.0% of their RMS"),
         ({"volume": 1.006}, ["bromides"], "bromides: volume at 0 K 1.0060 of the teacher's"),
         ({"why": "fell"}, ["chlorides"], "chlorides: compressed by 15 % at 1200 K: fell"),
+        (
+            {"on_the_way": 0.07},
+            ["bromides"],
+            "bromides: 1000 ps at 800 K: melts, forces on the way 7.0% of their RMS",
+        ),
         ({"slope": 0.97}, [], "Li: slope of forces 0.970"),
         ({"hole": True, "force": 0.06}, [], "pairs with a hole: Li-Cl"),
     ],

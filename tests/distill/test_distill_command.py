@@ -228,7 +228,7 @@ def test_a_toy_teacher_is_distilled(tmp_path: Path) -> None:
         generations=[PLAN | {"runs": 4}],
         explorer=student,
         student=student,
-        bars={"collapse_ps": 1},
+        bars={"collapse_ps": 1, "stability_ps": 20},
     )
     done = halmd(tmp_path, "distill", config)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -6,8 +6,10 @@ ensemble by exp(-(E_teacher - E_student)/kT), which is exact where the weights a
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 from ase import Atoms, units
 from ase.filters import FrechetCellFilter
@@ -17,6 +19,7 @@ from ase.optimize import LBFGS
 from numpy.typing import NDArray
 
 from halmd.distill.starts import Start, bare
+from halmd.files import whole_file
 
 Floats = NDArray[np.float64]
 
@@ -123,6 +126,21 @@ def reweighted_volume(
         "standard_error": error,
         "effective_share": float(1 / (weights**2).sum() / len(weights)),
     }
+
+
+def hot_cell(start: Start, calculator: Any, temperature_K: float, path: Path) -> Atoms:
+    """A frame of the student's NPT run, scaled to its mean volume; kept in `path`, made once."""
+    if not path.exists():
+        frames = npt_frames(start, calculator, temperature_K=temperature_K)
+        mean_A3 = float(np.mean([frame.get_volume() for frame in frames]))
+        atoms = frames[-1]
+        atoms.set_cell(
+            np.array(atoms.cell) * (mean_A3 / atoms.get_volume()) ** (1 / 3), scale_atoms=True
+        )
+        with whole_file(path) as temporary:
+            ase.io.write(temporary, atoms, format="extxyz")
+    found: Atoms = ase.io.read(path, format="extxyz")
+    return found
 
 
 def one_of_each_family(starts: Sequence[Start]) -> list[Start]:

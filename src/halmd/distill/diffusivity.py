@@ -16,19 +16,18 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import ase.io
 import numpy as np
 from ase import Atoms
 
 from halmd.config import DiffusionSettings
 from halmd.distill import teacher_md
-from halmd.distill.cells import npt_frames
+from halmd.distill.cells import hot_cell
 from halmd.distill.label import teacher_python
 from halmd.distill.settings import DiffusivitySettings, DistillSettings
 from halmd.distill.stages import explorer_of, made_of, model_file, native_of
 from halmd.distill.starts import Start
 from halmd.errors import HalmdError
-from halmd.files import fingerprint, whole_file
+from halmd.files import fingerprint
 from halmd.potentials.evaluators import native_calculator
 from halmd.transport.diffusion import tracer_of
 from halmd.transport.motion import motion_of
@@ -102,7 +101,8 @@ def _pair(
     decided = {"job": job, "explorer": made_of(settings, explorer_of(settings, "test"))}
     place = settings.folder / "diffusivity" / f"{name}-{fingerprint(decided)[:8]}"
     own = folder / name
-    atoms = _cell_for(start, temperature_K, explorer, cache, place)
+    explores = native_calculator(explorer, cache)
+    atoms = hot_cell(start, explores, temperature_K, place / "start.extxyz")
     job["length_ps"] = wanted.length_ps
     calculator = native_calculator(native, cache)
     for number in range(wanted.student_runs):
@@ -123,22 +123,6 @@ def _pair(
         "student_runs": wanted.student_runs,
         "volume_A3": float(atoms.get_volume()),
     }
-
-
-def _cell_for(start: Start, temperature_K: float, native: Path, cache: Path, place: Path) -> Atoms:
-    """A frame of the explorer's NPT run, scaled to its mean volume; made once."""
-    path = place / "start.extxyz"
-    if not path.exists():
-        frames = npt_frames(start, native_calculator(native, cache), temperature_K=temperature_K)
-        mean = float(np.mean([frame.get_volume() for frame in frames]))
-        atoms = frames[-1]
-        atoms.set_cell(
-            np.array(atoms.cell) * (mean / atoms.get_volume()) ** (1 / 3), scale_atoms=True
-        )
-        with whole_file(path) as temporary:
-            ase.io.write(temporary, atoms, format="extxyz")
-    found: Atoms = ase.io.read(path, format="extxyz")
-    return found
 
 
 def _run_teacher(settings: DistillSettings, job: Record, place: Path) -> None:

@@ -30,6 +30,7 @@ from halmd.distill.label import Labelled, label, read_labelled
 from halmd.distill.parity import parity_figure
 from halmd.distill.robustness import collapse_test, pair_scan
 from halmd.distill.settings import DistillSettings
+from halmd.distill.stability import agreement_on_the_way, long_run
 from halmd.distill.stages import (
     all_starts,
     all_test,
@@ -47,6 +48,8 @@ from halmd.report.diagnostics import write_figure
 _USUAL = 0.99
 _SHARE_ABOVE = 0.05
 _HEAD = ("schema_version", "halmd_version")
+_DEAR = ("stability", "diffusivity")
+"""Parts that take an hour and more."""
 
 Say = Callable[[str], None]
 Record = dict[str, Any]
@@ -72,14 +75,18 @@ def validate_potential(settings: DistillSettings, say: Say) -> Record:
         "cells": lambda: _cells(settings, starts, native, cache, folder, say),
         "collapse": lambda: _collapse(settings, starts, native, cache),
         "uncertainty": lambda: _uncertainty(settings, native, cache),
+        "stability": lambda: _stability(settings, starts, native, cache, folder / "stability", say),
         "diffusivity": lambda: compare_diffusivities(
             settings, starts, native, cache, folder / "diffusivity"
         ),
     }
-    found: Record = {}
+    found: Record = {name: {} for name in parts}
     for name, part in parts.items():
         path = folder / f"{name}.json"
         if not path.exists():
+            if name in _DEAR and settings.round < settings.rounds and _missed(found, settings):
+                say(f"{name}: not judged, because another round follows anyway")
+                continue
             say(f"judging {name}")
             write_json(path, part())
         found[name] = {k: v for k, v in read_json(path).items() if k not in _HEAD}
@@ -151,6 +158,14 @@ def bars(found: Record, settings: DistillSettings) -> list[Verdict]:
     for family, record in found["collapse"].items():
         how = record["why"] or f"{record['length_ps']:.0f} ps"
         judged(f"compressed by 15 % at 1200 K: {how}", record["stable"], family)
+    for family, record in found["stability"].items():
+        how = record["why"] or ("melts" if record["melted"] else "stays a crystal")
+        judged(
+            f"{record['length_ps']:.0f} ps at 800 K: {how}, forces on the way "
+            f"{record['force_relative']:.1%} of their RMS",
+            record["stable"] and record["force_relative"] <= wanted.force_relative,
+            family,
+        )
     for where, record in found["diffusivity"].items():
         text = (
             f"{where}: D {record['student_D_cm2_per_s']:.2e} ± "
@@ -159,6 +174,10 @@ def bars(found: Record, settings: DistillSettings) -> list[Verdict]:
         )
         judged(text, record["agrees"])
     return verdicts
+
+
+def _missed(found: Record, settings: DistillSettings) -> bool:
+    return not all(verdict.holds for verdict in bars(found, settings))
 
 
 def families_to_explore(verdicts: Sequence[Verdict]) -> list[str]:
@@ -338,6 +357,43 @@ def _collapse(settings: DistillSettings, starts: list[Start], native: Path, cach
 
 def _collapse_job(start: Start, native: Path, cache: Path, length_ps: float) -> Record:
     return collapse_test(start.atoms, native_calculator(native, cache), length_ps=length_ps)
+
+
+def _stability(
+    settings: DistillSettings,
+    starts: list[Start],
+    native: Path,
+    cache: Path,
+    folder: Path,
+    say: Say,
+) -> Record:
+    chosen = one_of_each_family(starts)
+    length_ps = settings.bars.stability_ps
+    with _pool(settings) as pool:
+        runs = [
+            pool.submit(
+                long_run,
+                start,
+                native,
+                cache,
+                folder / start.tag,
+                mobile=settings.mobile,
+                length_ps=length_ps,
+                seed=settings.seed,
+            )
+            for start in chosen
+        ]
+        files = [run.result() for run in runs]
+    data = []
+    for frames in files:
+        labels = frames.parent / "labels"
+        label(frames, settings.teacher, labels, workers=settings.workers, say=say)
+        data.append(read_labelled(frames, settings.teacher, labels))
+    with _pool(settings) as pool:
+        notes = [frames.with_name("run.json") for frames in files]
+        count = len(chosen)
+        found = pool.map(agreement_on_the_way, data, notes, [native] * count, [cache] * count)
+        return {start.family: record for start, record in zip(chosen, found, strict=True)}
 
 
 def _pool(settings: DistillSettings) -> ProcessPoolExecutor:

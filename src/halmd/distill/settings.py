@@ -232,6 +232,9 @@ class BarSettings(Settings):
     """The same of their mean volumes in NPT at 500 K."""
     collapse_ps: Positive = 100.0
     """Length of MD at 1200 K in a cell compressed by 15 %, in which no family may collapse."""
+    stability_ps: Positive = 1000.0
+    """Length of MD at 800 K that every family must survive, in steps of 20 ps; it may melt, if the
+    teacher agrees with the forces on the way."""
 
 
 class DistillSettings(Settings):

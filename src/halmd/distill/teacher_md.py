@@ -4,8 +4,8 @@
 
 Needs numpy, ASE and the calculators' packages; nothing of halmd. JOB has `start` (an extxyz file),
 `terms` (calculator, arguments, weight), `temperature_K`, `timestep_fs`, `frame_fs`, `length_ps`,
-`thermostat_ps`, `settle_ps`, `seed` and `target` (a folder). Positions (Å, not wrapped) of every
-frame go into target/part-NNNN.npz, one part a picosecond; a killed run goes on from the last.
+`thermostat_ps`, `settle_ps`, `seed`, `target` (a folder) and `part_ps` (1 if left out). Positions
+(Å, not wrapped) of every frame go into target/part-NNNN.npz; a killed run goes on from the last.
 """
 
 import importlib
@@ -48,7 +48,8 @@ def run(atoms: Atoms, job: dict[str, Any]) -> None:
     target = Path(job["target"])
     target.mkdir(parents=True, exist_ok=True)
     per_frame = round(job["frame_fs"] / job["timestep_fs"])
-    per_part = round(_PART_PS * 1000 / job["frame_fs"])
+    part_ps = job.get("part_ps", _PART_PS)
+    per_part = round(part_ps * 1000 / job["frame_fs"])
     rng = np.random.default_rng(job["seed"])
     parts = sorted(target.glob("part-*.npz"))
     if parts:
@@ -69,7 +70,7 @@ def run(atoms: Atoms, job: dict[str, Any]) -> None:
     )
     if not parts:
         dynamics.run(round(job["settle_ps"] * 1000 / job["timestep_fs"]))
-    for number in range(len(parts), round(job["length_ps"] / _PART_PS)):
+    for number in range(len(parts), round(job["length_ps"] / part_ps)):
         positions = []
         for _ in range(per_part):
             dynamics.run(per_frame)
