@@ -1,0 +1,110 @@
+"""The labelled snapshots of a distillation as a few small files, and back.
+
+    python training/labelled.py pack training/halmd-halide-1.yaml
+    python training/labelled.py unpack training/halmd-halide-1.yaml
+
+`pack` writes training/labelled/NAME/: orderings and snapshots as they are (xz), and every term's
+labels (npz), with SHA256SUMS. `unpack` checks the sums and puts all of it where `halmd fit` and
+`halmd validate-potential` look for it, byte for byte as it was; what is there already is left.
+"""
+
+import argparse
+import json
+import lzma
+from pathlib import Path
+
+import ase.io
+import numpy as np
+
+from halmd.distill.settings import DistillSettings, load_distill
+from halmd.distill.stages import snapshot_file, stage_names
+from halmd.files import sha256, whole_file, write_text
+
+FOLDER = Path(__file__).resolve().parent / "labelled"
+SUMS = "SHA256SUMS"
+ARRAYS = ("energies_eV", "forces_eV_per_A", "stresses_eV_per_A3")
+
+
+def texts(settings: DistillSettings) -> list[Path]:
+    """Orderings, and the snapshots of every stage."""
+    stages = [snapshot_file(settings, stage) for stage in stage_names(settings)]
+    return [settings.folder / "starts.extxyz", *stages]
+
+
+def pack(settings: DistillSettings) -> None:
+    """Write the archive of a distillation whose stages are all labelled."""
+    target = FOLDER / settings.name
+    target.mkdir(parents=True, exist_ok=True)
+    for path in texts(settings):
+        (target / f"{path.name}.xz").write_bytes(lzma.compress(path.read_bytes(), preset=9))
+    for stage in stage_names(settings):
+        for term in settings.teacher.terms:
+            shards = sorted((settings.folder / "labels" / stage / term.name).glob("[0-9]*.npz"))
+            parts = [np.load(shard) for shard in shards]
+            arrays = {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS}
+            np.savez_compressed(target / f"{stage}-{term.name}.npz", **arrays)
+    files = sorted(path for path in target.iterdir() if path.name != SUMS)
+    write_text(target / SUMS, "".join(f"{sha256(path)}  {path.name}\n" for path in files))
+    size_MB = sum(path.stat().st_size for path in files) / 1e6
+    print(f"{target}: {len(files)} files, {size_MB:.1f} MB, {SUMS} {sha256(target / SUMS)}")
+
+
+def unpack(settings: DistillSettings) -> None:
+    """Put the files of an archive where the commands look for them."""
+    source = FOLDER / settings.name
+    for line in (source / SUMS).read_text().splitlines():
+        checksum, name = line.split()
+        if sha256(source / name) != checksum:
+            raise SystemExit(f"{source / name}: damaged (its SHA-256 is not the one in {SUMS})")
+    for path in texts(settings):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as temporary:
+                temporary.write_bytes(lzma.decompress((source / f"{path.name}.xz").read_bytes()))
+    for stage in stage_names(settings):
+        snapshots = snapshot_file(settings, stage)
+        sizes = [len(atoms) for atoms in ase.io.read(snapshots, ":", format="extxyz")]
+        for term in settings.teacher.terms:
+            folder = settings.folder / "labels" / stage / term.name
+            folder.mkdir(parents=True, exist_ok=True)
+            made_of = {
+                "snapshots_sha256": sha256(snapshots),
+                "calculator": term.calculator,
+                "arguments": term.arguments,
+            }
+            write_text(folder / "made-of.json", json.dumps(made_of))
+            with np.load(source / f"{stage}-{term.name}.npz") as whole:
+                write_shards(dict(whole), sizes, settings.teacher.shard, folder)
+    print(f"{settings.folder}: {len(stage_names(settings))} stages with their labels")
+
+
+def write_shards(arrays: dict[str, np.ndarray], sizes: list[int], shard: int, folder: Path) -> None:
+    """The labels of a stage in shards of as many snapshots as the recipe says."""
+    ends = np.cumsum([0, *sizes])
+    for first in range(0, len(sizes), shard):
+        path = folder / f"{first:06d}.npz"
+        if path.exists():
+            continue
+        last = min(first + shard, len(sizes))
+        with whole_file(path) as temporary, temporary.open("wb") as stream:
+            np.savez(
+                stream,
+                energies_eV=arrays["energies_eV"][first:last],
+                forces_eV_per_A=arrays["forces_eV_per_A"][ends[first] : ends[last]],
+                stresses_eV_per_A3=arrays["stresses_eV_per_A3"][first:last],
+                offsets=ends[first : last + 1] - ends[first],
+            )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("pack", "unpack"))
+    parser.add_argument("config", type=Path)
+    arguments = parser.parse_args()
+    settings = load_distill(arguments.config)
+    {"pack": pack, "unpack": unpack}[arguments.what](settings)
+
+
+if __name__ == "__main__":
+    main()
