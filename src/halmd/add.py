@@ -93,7 +93,7 @@ def prepare(
     new, there = _split(before, wanted)
     entries = [_entry(material.formula, prototype, name) for material in new]
     campaign = parse_campaign(with_entries(record, entries), source=str(path))
-    covered = find(campaign.potential).elements
+    entry = find(campaign.potential)
     added = campaign.materials[len(before) :]
     return Addition(
         path=path,
@@ -107,7 +107,8 @@ def prepare(
                     campaign.structure,
                     mobile=campaign.diffusion.mobile,
                     prototype=material.prototype,
-                    potential_elements=covered,
+                    potential_elements=entry.elements,
+                    potential_crystals=entry.crystals,
                 ),
             )
             for material in added

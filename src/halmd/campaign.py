@@ -13,7 +13,7 @@ from halmd.composition import parse_formula
 from halmd.config import Campaign, DynamicsSettings, Material
 from halmd.errors import HalmdError
 from halmd.files import read_json, write_json
-from halmd.potentials.registry import find, require_elements
+from halmd.potentials.registry import find, require_crystal, require_elements
 from halmd.structures.plan import plan
 
 IDENTITY_FILE = "campaign.json"
@@ -131,12 +131,12 @@ def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> Non
     """Find every mistake in materials and potential before anything is written.
 
     Raises HalmdError for a malformed or charged formula, a formula without the mobile element, a
-    composition without a prototype or a supercell, and elements that the potential was not trained
-    on.
+    composition without a prototype or a supercell, and elements or crystals that the potential was
+    not trained on.
     """
     entry = find(campaign.potential)
     for material in campaign.materials:
-        plan(
+        made = plan(
             material.formula,
             campaign.structure,
             mobile=campaign.diffusion.mobile,
@@ -148,6 +148,12 @@ def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> Non
         require_elements(
             frozenset(parse_formula(material.formula)),
             entry.elements,
+            name=campaign.potential,
+            accept=campaign.accept_extrapolation,
+        )
+        require_crystal(
+            None if made.confidence == "user" else made.prototype,
+            entry.crystals,
             name=campaign.potential,
             accept=campaign.accept_extrapolation,
         )

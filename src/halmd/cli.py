@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from halmd.cli_distill import distill, fit, label, snapshots, validate_potential
-from halmd.cli_options import load_for, read_structure, settings_of
+from halmd.cli_options import load_for, prototype_in, read_structure, settings_of
 from halmd.cli_structure import add, compositions, prototypes, structure
 from halmd.cli_transport import density, diffusion, jumps, vanhove
 from halmd.config import (
@@ -95,7 +95,12 @@ def equilibrate(
         checkpoint_interval_ps=timestep_fs / 1000,
     )
     atoms = read_structure(ordering)
-    loaded = load_for(atoms.get_chemical_symbols(), potential, accept_extrapolation)
+    loaded = load_for(
+        atoms.get_chemical_symbols(),
+        potential,
+        accept_extrapolation,
+        prototype=prototype_in(atoms.info),
+    )
     from halmd.dynamics.equilibrate import equilibrate as run
     from halmd.dynamics.equilibrate import write_equilibrated
 
@@ -137,7 +142,12 @@ def dynamics(
         thermostat_time_ps=thermostat_time_ps,
     )
     atoms = read_structure(start)
-    loaded = load_for(atoms.get_chemical_symbols(), potential, accept_extrapolation)
+    loaded = load_for(
+        atoms.get_chemical_symbols(),
+        potential,
+        accept_extrapolation,
+        prototype=prototype_in(atoms.info),
+    )
     from halmd.dynamics.dynamics import run_dynamics
 
     result = run_dynamics(

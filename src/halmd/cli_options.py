@@ -1,6 +1,6 @@
 """What the commands share: settings from options, structures and potentials from files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,10 +40,20 @@ def read_structure(path: Path) -> Any:
         raise HalmdError(f"{path}: not a readable extxyz structure ({problem})") from None
 
 
-def load_for(elements: Iterable[str], potential: Path, accept: bool) -> Any:
-    """Load a prepared potential and require that it knows the elements."""
+def prototype_in(info: Mapping[str, Any]) -> str | None:
+    """The prototype of an ordering; None for a user's own CIF, or where nothing tells."""
+    return None if info.get("confidence") == "user" else info.get("prototype")
+
+
+def load_for(
+    elements: Iterable[str], potential: Path, accept: bool, *, prototype: str | None = None
+) -> Any:
+    """Load a prepared potential and require that it knows the elements and the crystal.
+
+    What it does not know, and extrapolation into it was accepted, goes into every record.
+    """
     from halmd.potentials.evaluators import load
-    from halmd.potentials.registry import require_elements
+    from halmd.potentials.registry import require_crystal, require_elements
 
     loaded = load(potential)
     missing = require_elements(
@@ -52,8 +62,11 @@ def load_for(elements: Iterable[str], potential: Path, accept: bool) -> Any:
         name=loaded.provenance["name"],
         accept=accept,
     )
-    if missing:
-        loaded.provenance["extrapolated_elements"] = missing
+    crystal = require_crystal(
+        prototype, loaded.crystals, name=loaded.provenance["name"], accept=accept
+    )
+    if missing or crystal:
+        loaded.provenance["beyond_training"] = [*missing, *([crystal] if crystal else [])]
     if accept:
         loaded.provenance["accept_extrapolation"] = True
     return loaded

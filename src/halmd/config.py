@@ -233,7 +233,7 @@ class Campaign(Settings):
     evaluator: Literal["auto", "native", "torch"] = "auto"
     """What computes a MACE potential; auto takes native where it is possible."""
     accept_extrapolation: bool = False
-    """Run elements the potential was never trained on; written into every result."""
+    """Run elements and crystals the potential was never trained on; written into every result."""
     materials: Annotated[list[Material], Field(min_length=1)]
     """The materials, each with a formula."""
     structure: StructureSettings = StructureSettings()

@@ -1,5 +1,6 @@
 """A student that was registered in potentials/ is found by its name, and only undamaged."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -8,12 +9,16 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from halmd.campaign import check_campaign
+from halmd.cli_options import load_for, prototype_in
+from halmd.config import parse_campaign
 from halmd.dynamics.uncertainty import committee_forces
 from halmd.errors import HalmdError
 from halmd.potentials import registry
 from halmd.potentials.evaluators import load
 from halmd.potentials.potential import prepare_potential
 from halmd.potentials.registry import covering, find, registered_names
+from halmd.report.results import beyond_training, extrapolates
 
 
 @pytest.fixture
@@ -55,6 +60,45 @@ def test_damage_is_one_line(registered: str) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(HalmdError, match=r"damaged .* register it again"):
         find(registered)
+
+
+def with_crystals(*names: str) -> None:
+    path = Path("potentials/my-student/card.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"crystals": list(names)}))
+
+
+def test_another_crystal_is_refused_before_anything_runs(registered: str) -> None:
+    with_crystals("Li3YCl6_P-3m1_M1M2")
+    material = {"formula": "Li3YCl6", "prototype": "Li3YCl6_P-3m1_M2M3"}
+    record = {"potential": registered, "materials": [material]}
+    with pytest.raises(HalmdError, match="not trained on the crystal Li3YCl6_P-3m1_M2M3"):
+        check_campaign(parse_campaign(record))
+    check_campaign(parse_campaign(record | {"accept_extrapolation": True}))
+    with_crystals("Li3YCl6_P-3m1_M1M2", "Li3YCl6_P-3m1_M2M3")
+    check_campaign(parse_campaign(record))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("symmetrix") is None, reason="needs the native evaluator"
+)
+def test_another_crystal_is_in_the_record_of_a_run(registered: str, tmp_path: Path) -> None:
+    with_crystals("Li3YCl6_P-3m1_M1M2")
+    record = prepare_potential(registered, evaluator="native", folder=tmp_path / "prepared")
+    elements = ("Li", "Y", "Cl")
+    with pytest.raises(HalmdError, match="crystal Li3InCl6_C2m"):
+        load_for(elements, record, False, prototype="Li3InCl6_C2m")
+    loaded = load_for(elements, record, True, prototype="Li3InCl6_C2m")
+    assert loaded.provenance["beyond_training"] == ["Li3InCl6_C2m"]
+    assert beyond_training({"run": {"potential": loaded.provenance}}) == ["Li3InCl6_C2m"]
+    assert extrapolates({"run": {"potential": loaded.provenance}}) is True
+    within = load_for(elements, record, False, prototype="Li3YCl6_P-3m1_M1M2")
+    assert "beyond_training" not in within.provenance
+
+
+def test_a_cif_of_ones_own_is_not_judged() -> None:
+    assert prototype_in({"prototype": "mine", "confidence": "user"}) is None
+    assert prototype_in({"prototype": "Li3InCl6_C2m", "confidence": "low"}) == "Li3InCl6_C2m"
+    assert prototype_in({}) is None
 
 
 def test_a_shipped_name_keeps_its_meaning(registered: str, shipped_name: str) -> None:

@@ -8,7 +8,13 @@ import pytest
 
 from halmd.errors import HalmdError
 from halmd.potentials import registry
-from halmd.potentials.registry import covering, find, require_elements, shipped_names
+from halmd.potentials.registry import (
+    covering,
+    find,
+    require_crystal,
+    require_elements,
+    shipped_names,
+)
 
 
 def test_every_shipped_model_has_files_that_agree_with_its_card() -> None:
@@ -55,6 +61,20 @@ def test_accepted_extrapolation_is_reported() -> None:
         frozenset({"Li", "Zr"}), frozenset({"Li", "Y"}), name="p", accept=True
     )
     assert missing == ["Zr"]
+
+
+def test_untrained_crystal_is_refused_by_name() -> None:
+    known = frozenset({"Li3YCl6_P-3m1_M2M3", "Li3InCl6_C2m"})
+    with pytest.raises(HalmdError, match=r"crystal Li2MgCl4_Fd-3m \(it knows Li3InCl6") as caught:
+        require_crystal("Li2MgCl4_Fd-3m", known, name="p")
+    assert "accept_extrapolation" in str(caught.value)
+    assert require_crystal("Li2MgCl4_Fd-3m", known, name="p", accept=True) == "Li2MgCl4_Fd-3m"
+
+
+def test_what_nothing_is_known_of_is_not_judged() -> None:
+    assert require_crystal("Li3InCl6_C2m", frozenset({"Li3InCl6_C2m"}), name="p") is None
+    assert require_crystal("Li3InCl6_C2m", None, name="p") is None
+    assert require_crystal(None, frozenset({"Li3InCl6_C2m"}), name="p") is None
 
 
 def test_covering_names_only_models_trained_on_all(shipped_name: str) -> None:

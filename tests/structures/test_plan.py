@@ -51,6 +51,13 @@ def test_lines_say_what_a_person_must_know() -> None:
         "potential: was not trained on Fe",
     ):
         assert words in text
+    strange = plan(
+        "Li3YCl6",
+        SETTINGS,
+        potential_elements={"Li", "Y", "Cl"},
+        potential_crystals={"Li3InCl6_C2m"},
+    )
+    assert "was not trained on the crystal Li3YCl6" in "\n".join(strange.lines())
     quiet = "\n".join(plan("Li3YCl6", SETTINGS, potential_elements={"Li", "Y", "Cl"}).lines())
     assert "covers every element" in quiet
     assert "caution" not in quiet

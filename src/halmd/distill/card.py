@@ -14,7 +14,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
-from halmd.distill.judge import trained_elements
+from halmd.distill.judge import trained_crystals, trained_elements
 from halmd.distill.settings import DistillSettings, FamilySettings
 from halmd.distill.stages import (
     all_starts,
@@ -63,6 +63,7 @@ def card(settings: DistillSettings, validation: Record) -> Record:
     return {
         "name": settings.name,
         "elements": trained_elements(starts),
+        "crystals": trained_crystals(starts),
         "families": [
             _family(family) for each in settings.with_included() for family in each.families
         ],

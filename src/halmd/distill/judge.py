@@ -270,6 +270,11 @@ def trained_elements(starts: Sequence[Start]) -> list[str]:
     )
 
 
+def trained_crystals(starts: Sequence[Start]) -> list[str]:
+    """Prototypes of the orderings that were trained on, sorted."""
+    return sorted({start.prototype for start in starts if not start.held_out})
+
+
 def _cells(
     settings: DistillSettings,
     starts: list[Start],

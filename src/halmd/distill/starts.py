@@ -28,6 +28,11 @@ class Start:
     share: float = 1.0
     """Weight with which it is drawn for MD."""
 
+    @property
+    def prototype(self) -> str:
+        """Name of the crystal it was made from."""
+        return self.tag.removeprefix(f"{self.composition}-").rsplit("-", 2)[0]
+
 
 def bare(atoms: Atoms) -> Atoms:
     """Only species, positions and cell, without labels that would collide with the teacher's."""

@@ -42,6 +42,8 @@ class Loaded:
     """Calculators of students fitted with other seeds; empty where there are none."""
     uncertainty: dict[str, Any] | None = None
     """What disagreement of the committee means: `force_std_eV_per_A` and `share`."""
+    crystals: frozenset[str] | None = None
+    """Prototypes the potential was trained on; None when it does not say."""
 
 
 def load(record_file: Path) -> Loaded:
@@ -124,6 +126,7 @@ def _load_native(folder: Path, record: dict[str, Any]) -> Loaded:
         fresh_neighbours,
         tuple(_member(folder, record, member) for member in members),
         record.get("uncertainty"),
+        _crystals(record),
     )
 
 
@@ -143,6 +146,7 @@ def _load_torch(record: dict[str, Any]) -> Loaded:
         _provenance(record, "torch", record["model_sha256"], ["mace-torch", "torch", "ase"]),
         frozenset(record["elements"]),
         calculator.reset,
+        crystals=_crystals(record),
     )
 
 
@@ -154,6 +158,11 @@ def _load_ase(record: dict[str, Any]) -> Loaded:
         None,
         getattr(calculator, "reset", lambda: None),
     )
+
+
+def _crystals(record: dict[str, Any]) -> frozenset[str] | None:
+    crystals = record.get("crystals")
+    return None if crystals is None else frozenset(crystals)
 
 
 def ase_calculator(name: str) -> Any:

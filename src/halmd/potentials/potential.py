@@ -40,6 +40,7 @@ def _prepare_mace(entry: Entry, evaluator: str, folder: Path) -> dict[str, Any]:
     model = entry.model or _download(entry.name)
     if entry.card:
         facts = {key: entry.card[key] for key in ("elements", "r_max_A", "self_check")}
+        facts["crystals"] = entry.card.get("crystals")
     else:
         facts = _describe(model, entry.name)
     record = {

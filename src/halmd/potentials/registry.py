@@ -63,6 +63,12 @@ class Entry:
         """Elements the potential was trained on; None where only its file or code can tell."""
         return frozenset(self.card["elements"]) if self.card else None
 
+    @property
+    def crystals(self) -> frozenset[str] | None:
+        """Prototypes the potential was trained on; None where nothing tells."""
+        crystals = (self.card or {}).get("crystals")
+        return None if crystals is None else frozenset(crystals)
+
 
 def shipped_names() -> list[str]:
     """Names of the models shipped with halmd."""
@@ -167,3 +173,22 @@ def require_elements(
             "or say accept_extrapolation: true"
         )
     return missing
+
+
+def require_crystal(
+    prototype: str | None, covered: frozenset[str] | None, *, name: str, accept: bool = False
+) -> str | None:
+    """The prototype, if potential `name` was trained on other crystals only.
+
+    `prototype` is None for a user's own CIF, `covered` where a potential does not say: neither is
+    judged. Raises HalmdError unless extrapolation was accepted.
+    """
+    if prototype is None or covered is None or prototype in covered:
+        return None
+    if not accept:
+        raise HalmdError(
+            f"potential {name!r} was not trained on the crystal {prototype} (it knows "
+            f"{', '.join(sorted(covered))}); take one of these as prototype, another potential, or "
+            "say accept_extrapolation: true"
+        )
+    return prototype

@@ -49,12 +49,21 @@ def load_runs(files: list[Path]) -> list[dict[str, Any]]:
 
 
 def extrapolates(run: dict[str, Any]) -> bool | None:
-    """Whether the committee says that a run left what its potential was trained on.
+    """Whether a run left what its potential was trained on.
 
-    None where no committee looked at it.
+    Its elements or its crystal may be others, or the committee may say so. None where nothing of
+    that is known.
     """
+    if beyond_training(run):
+        return True
     uncertainty = run["run"].get("uncertainty")
     return bool(uncertainty["extrapolating"]) if uncertainty else None
+
+
+def beyond_training(run: dict[str, Any]) -> list[str]:
+    """Elements and the prototype of a run that its potential was not trained on."""
+    found: list[str] = run["run"].get("potential", {}).get("beyond_training", [])
+    return found
 
 
 def how_far(uncertainty: dict[str, Any]) -> str:

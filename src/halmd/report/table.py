@@ -9,7 +9,7 @@ from rich.table import Table
 
 from halmd.files import write_text
 from halmd.reference import measured
-from halmd.report.results import MaterialResults, extrapolates, how_far
+from halmd.report.results import MaterialResults, beyond_training, extrapolates, how_far
 
 COLUMNS = (
     "material",
@@ -165,8 +165,12 @@ def _lines_on_runs(results: MaterialResults) -> list[str]:
         f"used although it leaves what the potential was trained on (accept_extrapolation): "
         f"{_named(run)}: {how_far(run['run']['uncertainty'])}"
         for run in results.runs
-        if extrapolates(run) and _which(run) not in left_out
+        if (run["run"].get("uncertainty") or {}).get("extrapolating")
+        and _which(run) not in left_out
     ]
+    beyond = sorted({word for run in results.runs for word in beyond_training(run)})
+    if beyond:
+        lines.append(f"the potential was not trained on {', '.join(beyond)} (accept_extrapolation)")
     return lines
 
 

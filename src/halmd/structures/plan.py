@@ -8,6 +8,7 @@ from halmd.composition import check_neutral, parse_formula
 from halmd.config import StructureSettings
 from halmd.errors import HalmdError
 from halmd.structures.structure import decide
+from halmd.structures.substitution import Substitution
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Plan:
     cautions: tuple[str, ...]
     """What a reader of any result must know; never empty where the confidence is low."""
     uncovered: tuple[str, ...] | None
-    """Elements the potential was not trained on; None where no potential was named."""
+    """Elements and the crystal that the potential was not trained on; None without a potential."""
 
     @property
     def atoms(self) -> int:
@@ -93,6 +94,13 @@ class Plan:
         return text
 
 
+def _unknown_crystal(made: Substitution, known: Collection[str] | None) -> tuple[str, ...]:
+    """The prototype, if a potential knows others only; a user's own CIF is not judged."""
+    name = made.parent.name
+    own = known is None or name in known or made.prototype.confidence == "user"
+    return () if own else (f"the crystal {name}",)
+
+
 def plan(
     formula: str,
     settings: StructureSettings,
@@ -100,14 +108,16 @@ def plan(
     mobile: str = "Li",
     prototype: str | None = None,
     potential_elements: Collection[str] | None = None,
+    potential_crystals: Collection[str] | None = None,
     site_fractions: Mapping[str, float] | None = None,
     fixed_states: Mapping[str, int] | None = None,
     structures_folder: Path | None = None,
 ) -> Plan:
     """Decide how a formula will be built: prototype, charges, substitutions, supercell.
 
-    `potential_elements` are those the campaign's potential was trained on. Raises HalmdError for a
-    formula that cannot be built, with what would mend it.
+    `potential_elements` and `potential_crystals` (prototypes) are those the campaign's potential
+    was trained on, where that is known. Raises HalmdError for a formula that cannot be built, with
+    what would mend it.
     """
     check_neutral(formula, mobile, fixed_states)
     if mobile not in parse_formula(formula):
@@ -147,5 +157,8 @@ def plan(
         cautions=build.cautions,
         uncovered=None
         if potential_elements is None
-        else tuple(e for e in cell.counts if e not in potential_elements),
+        else (
+            *(e for e in cell.counts if e not in potential_elements),
+            *_unknown_crystal(made, potential_crystals),
+        ),
     )
