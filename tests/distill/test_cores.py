@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from halmd.distill.cores import DOUBLING_A, INNERMOST_A, pushed, pushed_in
+from halmd.distill.cores import DOUBLING_A, INNERMOST_A, NEAREST_A, pushed, pushed_in, trusted
 from halmd.distill.label import Labelled
 
 JOIN_A = 1.35
@@ -70,6 +70,22 @@ def test_labels_are_those_of_one_potential(contact: Labelled) -> None:
         assert np.allclose(new.stress_eV_per_A3, expected.stress_eV_per_A3)
 
 
+@pytest.mark.parametrize("across_a_face", [False, True])
+def test_labels_of_ions_too_near_are_not_trusted(contact: Labelled, across_a_face: bool) -> None:
+    found = []
+    for distance in (NEAREST_A - 0.01, NEAREST_A + 0.01):
+        atoms = contact.atoms.copy()
+        atoms.set_distance(0, 1, distance, fix=0, mic=True)
+        if across_a_face:
+            atoms.positions -= atoms.positions[0]
+            atoms.wrap()
+        found += trusted([Labelled(atoms, 0.0, contact.forces_eV_per_A, np.zeros(6))])
+    assert len(found) == 1
+    assert found[0].atoms.get_distance(0, 1, mic=True) > NEAREST_A
+    alone = Labelled(Atoms("Li", cell=[9, 9, 9], pbc=True), 0.0, np.zeros((1, 3)), np.zeros(6))
+    assert trusted([alone]) == [alone]
+
+
 def test_attraction_is_not_continued(contact: Labelled) -> None:
     drawn = Labelled(contact.atoms, 0.0, -contact.forces_eV_per_A, np.zeros(6))
     assert pushed(drawn, np.random.default_rng(0)) is None
@@ -85,7 +101,7 @@ def test_a_second_contact_is_not_continued(contact: Labelled) -> None:
 def test_the_given_ones_are_kept_and_copies_are_seeded(contact: Labelled) -> None:
     one, other = (pushed_in([contact], seed=3) for _ in range(2))
     assert one[0] is contact
-    assert len(one) == 4
+    assert len(one) == 5
     assert all(
         np.array_equal(a.atoms.positions, b.atoms.positions)
         for a, b in zip(one, other, strict=True)

@@ -5,6 +5,7 @@ the student's relaxed cell is zero. In NPT the student's frames are reweighted t
 ensemble by exp(-(E_teacher - E_student)/kT), which is exact where the weights are even.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def relaxed_cells(start: Start, calculator: Any) -> list[Atoms]:
     """The student's relaxed cell at its own volume and at STRAINS around it."""
     atoms = bare(start.atoms)
     atoms.calc = calculator
-    LBFGS(FrechetCellFilter(atoms), logfile=None).run(0.01, 500)
+    _relax(atoms, 0.01, 500)
     frames = []
     for strain in STRAINS:
         frame = bare(atoms)
@@ -39,6 +40,14 @@ def relaxed_cells(start: Start, calculator: Any) -> list[Atoms]:
         frame.info |= {"origin": "relaxed", "start": start.tag, "family": start.family}
         frames.append(frame)
     return frames
+
+
+def _relax(atoms: Atoms, force_eV_per_A: float, steps: int) -> None:
+    """Relax positions and cell."""
+    with warnings.catch_warnings():
+        # ASE asks for the logarithm of nearly a unit matrix, and scipy warns of errors of 1e-13.
+        warnings.filterwarnings("ignore", message="logm result may be inaccurate")
+        LBFGS(FrechetCellFilter(atoms), logfile=None).run(force_eV_per_A, steps)
 
 
 def teacher_volume_A3(volumes_A3: Floats, pressures_eV_per_A3: Floats) -> float:
@@ -68,7 +77,7 @@ def npt_frames(
     """Frames of the student's NPT run at no pressure, `interval_ps` apart."""
     atoms = bare(start.atoms)
     atoms.calc = calculator
-    LBFGS(FrechetCellFilter(atoms), logfile=None).run(0.05, 200)
+    _relax(atoms, 0.05, 200)
     rng = np.random.default_rng(seed)
     thermalize_momenta(atoms, temperature_K, rng=rng)
     dynamics = IsotropicMTKNPT(

@@ -1,27 +1,41 @@
 """Hard cores: what a student learns of ions nearer to one another than any teacher knows.
 
-A universal potential is not trained on ions at 0.7 Å, and what it says there is noise; a student
-that learns nothing there has holes, into which hot ions may fall. From cells in which the teacher
-was asked at a distance it still knows, the repulsion is continued inwards by a force that grows
-linearly and doubles every `DOUBLING_A`: not physics, but a wall.
+A universal potential is not trained on ions nearer than `NEAREST_A`, and what it says there is
+noise: SevenNet-l3i5 has forces between 8 and 120 eV/Å for Li and Cl at 0.9 to 1.0 Å, and of either
+sign for Br and Br. Such labels are not learnt. A student that learns nothing there has holes, into
+which hot ions may fall. From cells in which the teacher was asked at a distance it still knows, the
+repulsion is continued inwards by a force that grows linearly and doubles every `DOUBLING_A`: not
+physics, but a wall.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
+from matscipy.neighbours import neighbour_list
 
 from halmd.distill.label import Labelled
 from halmd.distill.starts import bare
 
+NEAREST_A = 1.3
 DOUBLING_A = 0.3
 INNERMOST_A = 0.6
-_COPIES = 3
+_COPIES = 4
 _FEWEST_EV_PER_A = 2.0
 """A force between the two below this is no repulsion to go on from."""
 
 _OTHERS_A = 1.6
 """Where another pair comes nearer than this, the cell is of more than one contact."""
+
+
+def trusted(labelled: Sequence[Labelled]) -> list[Labelled]:
+    """Snapshots without ions so near to one another that the teacher only guesses."""
+    return [entry for entry in labelled if _nearest_A(entry.atoms) >= NEAREST_A]
+
+
+def _nearest_A(atoms: Atoms) -> float:
+    found = neighbour_list("d", atoms, NEAREST_A)
+    return float(found.min()) if len(found) else NEAREST_A
 
 
 def pushed_in(labelled: Sequence[Labelled], *, seed: int) -> list[Labelled]:

@@ -131,7 +131,7 @@ class SeedSettings(Settings):
     mixtures: Count = 60
     """Cells whose metals and anions are exchanged at random for others of the whole set, one pair
     brought close together: contacts between species that share no composition."""
-    contact_A: Lengths = (0.8, 2.4)
+    contact_A: Lengths = (1.3, 2.4)
     """Distances of the pairs brought close together, in Å."""
 
 

@@ -10,8 +10,12 @@ from ase import Atoms
 from halmd.distill.settings import DistillSettings, SeedSettings
 from halmd.distill.starts import Start, bare
 
-CORE_A = (1.2, 1.5)
+CORE_A = (1.35, 1.7)
 """Distances, in Å, at which a teacher can still be asked for the repulsion of any two ions."""
+
+_CORE_TRIALS = 30
+_CORE_STRAIN = (0.05, 0.35)
+"""Cells are stretched, so that the two have no third ion between them."""
 
 _VOID_TRIALS = 200
 
@@ -130,7 +134,7 @@ def core_contacts(
         hosts = [start for start in starts if _has_room(start.atoms, pair, (anions, metals))]
         for _ in range(settings.cores if hosts else 0):
             start = hosts[int(rng.integers(len(hosts)))]
-            atoms = strained(start.atoms, rng.uniform(-0.02, 0.1), 0.02, rng)
+            atoms = strained(start.atoms, rng.uniform(*_CORE_STRAIN), 0.02, rng)
             symbols = np.array(atoms.get_chemical_symbols(), dtype=object)
             for kind in (anions, metals):
                 places = rng.permutation([k for k, s in enumerate(symbols) if s in kind])
@@ -139,9 +143,23 @@ def core_contacts(
                     symbols[place] = symbol
             atoms.set_chemical_symbols(list(symbols))
             atoms.positions += rng.normal(0.0, 0.05, (len(atoms), 3))
-            _bring_together(atoms, pair, rng.uniform(*CORE_A), rng)
-            frames.append(_named(atoms, "core", start))
+            frames.append(_named(_loneliest(atoms, pair, rng), "core", start))
     return frames
+
+
+def _loneliest(atoms: Atoms, pair: tuple[str, str], rng: np.random.Generator) -> Atoms:
+    """A copy with two of these species at a distance of CORE_A and all others far from them.
+
+    The best of many trials: what the third ion feels would be learnt as what the two do.
+    """
+    best, room = atoms, -1.0
+    for _ in range(_CORE_TRIALS):
+        trial = atoms.copy()
+        _bring_together(trial, pair, rng.uniform(*CORE_A), rng)
+        lengths = np.sort(trial.get_all_distances(mic=True)[np.triu_indices(len(trial), 1)])
+        if lengths[0] >= CORE_A[0] - 1e-6 and lengths[1] > room:
+            best, room = trial, float(lengths[1])
+    return best
 
 
 def _has_room(atoms: Atoms, pair: tuple[str, str], kinds: Sequence[list[str]]) -> bool:

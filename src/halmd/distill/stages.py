@@ -24,7 +24,7 @@ import numpy as np
 from ase import Atoms
 
 from halmd.config import Settings
-from halmd.distill.cores import pushed_in
+from halmd.distill.cores import pushed_in, trusted
 from halmd.distill.explore import explore
 from halmd.distill.fit import fit
 from halmd.distill.label import Labelled, label, read_labelled
@@ -346,10 +346,11 @@ def _note_labels(settings: DistillSettings, stage: str) -> dict[str, Any]:
 
 
 def labelled_stage(settings: DistillSettings, stage: str) -> list[Labelled]:
-    """Snapshots of a stage with the teacher's labels."""
-    return read_labelled(
+    """Snapshots of a stage with the teacher's labels, where these can be trusted."""
+    found = read_labelled(
         _existing_snapshots(settings, stage), settings.teacher, settings.folder / "labels" / stage
     )
+    return trusted(found)
 
 
 def all_starts(settings: DistillSettings) -> list[Start]:
