@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_cells import RECORD
 
+from halmd.composition import parse_formula
 from halmd.config import Settings
 from halmd.distill.settings import DistillSettings, load_distill
 from halmd.errors import HalmdError
@@ -25,8 +26,23 @@ def load(tmp_path: Path, record: Any) -> DistillSettings:
 def test_the_shipped_recipe_is_valid() -> None:
     settings = load_distill(REPOSITORY / "training" / "halmd-halide-1.yaml")
     assert settings.folder == Path("work/distill/halmd-halide-1")
-    assert {"Li", "Y", "Cl", "Br", "F"} <= set(settings.elements)
+    assert {"Li", "Y", "Cl", "Br"} <= set(settings.elements)
     assert list(settings.elements) == sorted(set(settings.elements))
+
+
+def test_the_shipped_recipe_teaches_every_metal_with_every_halogen() -> None:
+    settings = load_distill(REPOSITORY / "training" / "halmd-halide-1.yaml")
+    every = [item for family in settings.families for item in family.compositions]
+    learnt = [set(parse_formula(item.formula)) for item in every if not item.held_out]
+    halogens = {"Cl", "Br"}
+    metals = set(settings.elements) - halogens - {"Li"}
+    missing = [
+        f"{metal}-{halogen}"
+        for metal in sorted(metals)
+        for halogen in sorted(halogens)
+        if not any({metal, halogen} <= elements for elements in learnt)
+    ]
+    assert missing == []
 
 
 def test_plain_formulas_are_compositions(tmp_path: Path) -> None:
