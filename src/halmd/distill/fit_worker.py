@@ -21,7 +21,7 @@ import torch
 import torch.distributed as group
 from torch import Tensor
 
-from halmd.distill import network
+from halmd.distill import network, plain_mace, quick_mace
 from halmd.distill.fit import GRAPHS, JOB, PARAMETERS, PARENT, PROGRESS
 from halmd.distill.graphs import Capacity, Graph, by_room, capacities, pack, packs, share_out
 from halmd.distill.settings import StudentSettings
@@ -113,10 +113,17 @@ class _Fit:
             self._take_over(torch.load(job["start_from"], weights_only=True))
         # A short memory of the gradients' size: at the beginning they are a hundred times larger.
         self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
-        self.energies = network.energy_function(model, self.device)
-        self.first = self._resume()
-        self.plain_step = network.training_step(self.energies, self.names, self._weights())
+        constants = plain_mace.constants_of(model)
         self.compiled: dict[Capacity, network.Step] | None = {} if job["compiled"] else None
+        if job["compiled"] and self.device == "cpu" and quick_mace.possible(constants):
+            quick = quick_mace.Quick(constants)
+            self.energies = network.quick_energies(quick)
+            self.plain_step = network.quick_step(quick, self.names, self._weights())
+            self.compiled = None
+        else:
+            self.energies = network.energy_function(model, self.device)
+            self.plain_step = network.training_step(self.energies, self.names, self._weights())
+        self.first = self._resume()
 
     def _weights(self) -> network.Weights:
         s = self.settings

@@ -33,6 +33,7 @@ from halmd.distill.graphs import (
     pack,
 )
 from halmd.distill.label import Labelled
+from halmd.distill.quick_mace import SHIFT_A, Quick
 from halmd.distill.settings import StudentSettings
 from halmd.files import whole_file
 
@@ -123,10 +124,17 @@ def predict(
     energies: Energies, p: dict[str, Tensor], batch: Sequence[Tensor], *, differentiable: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Energy per atom (eV), forces (eV/Å) and stress (eV/Å³, matrices) of a pack."""
-    _, _, neighbours, reverse, graph_of_atom, _, _, _, sizes, volume, _, _ = batch
     vectors = batch[0].detach().requires_grad_(True)
     of_atoms = energies(p, batch, vectors)
     (slope,) = torch.autograd.grad(of_atoms.sum(), vectors, create_graph=differentiable)
+    return of_graphs(of_atoms, vectors, slope, batch)
+
+
+def of_graphs(
+    of_atoms: Tensor, vectors: Tensor, slope: Tensor, batch: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `predict` gives, from energies of atoms and their slopes in the edge vectors."""
+    _, _, neighbours, reverse, graph_of_atom, _, _, _, sizes, volume, _, _ = batch
     forces = plain_mace.collect(slope, neighbours, reverse) - slope.sum(1)
     virial = torch.einsum("nka,nkb->nab", vectors, slope).reshape(-1, 9)
     graphs = torch.arange(len(sizes), device=sizes.device)
@@ -137,14 +145,13 @@ def predict(
 
 
 def loss_of(
-    energies: Energies, p: dict[str, Tensor], batch: Sequence[Tensor], weights: Weights
+    energy: Tensor, forces: Tensor, stress: Tensor, batch: Sequence[Tensor], weights: Weights
 ) -> Tensor:
     """Loss of a pack: errors that count quadratically below their knee and linearly above.
 
     Forces by the length of their error, which does not depend on the axes; means are over real
     atoms and graphs.
     """
-    energy, forces, stress = predict(energies, p, batch, differentiable=True)
     wanted_energy, wanted_forces, wanted_stress = batch[5], batch[6], batch[7]
     graph_weight, atom_weight = batch[10], batch[11]
 
@@ -183,13 +190,49 @@ def training_step(energies: Energies, names: Sequence[str], weights: Weights) ->
     """Loss and gradients of all parameters, as a function that can be traced."""
 
     def step(parameters: list[Tensor], batch: list[Tensor]) -> list[Tensor]:
-        loss = loss_of(energies, dict(zip(names, parameters, strict=True)), batch, weights)
-        found = torch.autograd.grad(loss, parameters, allow_unused=True)
-        gradients = [
-            torch.zeros_like(parameter) if gradient is None else gradient
-            for parameter, gradient in zip(parameters, found, strict=True)
-        ]
-        return [loss.detach(), *gradients]
+        p = dict(zip(names, parameters, strict=True))
+        loss = loss_of(*predict(energies, p, batch, differentiable=True), batch, weights)
+        return [loss.detach(), *_gradients(loss, parameters)]
+
+    return step
+
+
+def _gradients(of: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+    found = torch.autograd.grad(of, parameters, allow_unused=True)
+    return [
+        torch.zeros_like(parameter) if gradient is None else gradient
+        for parameter, gradient in zip(parameters, found, strict=True)
+    ]
+
+
+def quick_energies(quick: Quick) -> Energies:
+    """Energies by compiled loops, differentiable once."""
+
+    def energies(p: dict[str, Tensor], batch: Sequence[Tensor], vectors: Tensor) -> Tensor:
+        return quick.energies(quick.ready(p), vectors, batch[1], batch[2])
+
+    return energies
+
+
+def quick_step(quick: Quick, names: Sequence[str], weights: Weights) -> Step:
+    """As `training_step`, by first derivatives alone (`quick_mace` says how)."""
+
+    def step(parameters: list[Tensor], batch: list[Tensor]) -> list[Tensor]:
+        _, species, neighbours, *_ = batch
+        ready = quick.ready(dict(zip(names, parameters, strict=True)))
+        fixed = [value.detach() for value in ready]
+        vectors = batch[0].detach().requires_grad_(True)
+        of_atoms = quick.energies(fixed, vectors, species, neighbours)
+        (slope,) = torch.autograd.grad(of_atoms.sum(), vectors)
+        vectors = vectors.detach()
+        of_atoms, slope = (x.detach().requires_grad_(True) for x in (of_atoms, slope))
+        loss = loss_of(*of_graphs(of_atoms, vectors, slope, batch), batch, weights)
+        by_energy, along = torch.autograd.grad(loss, (of_atoms, slope))
+        size = SHIFT_A / along.norm(dim=-1).max().clamp(min=1e-20)
+        ahead = quick.energies(ready, vectors + size * along, species, neighbours)
+        behind = quick.energies(ready, vectors - size * along, species, neighbours)
+        change = (by_energy * (ahead + behind)).sum() / 2 + (ahead - behind).sum() / (2 * size)
+        return [loss.detach(), *_gradients(change, parameters)]
 
     return step
 

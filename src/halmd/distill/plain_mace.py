@@ -22,7 +22,7 @@ from torch import Tensor
 _ORDERS = (slice(0, 1), slice(1, 4), slice(4, 9), slice(9, 16))
 """Components of l = 0, 1, 2, 3."""
 
-_READOUT = 16
+READOUT = 16
 
 
 @dataclass(frozen=True)
@@ -230,23 +230,23 @@ def energies_and_features(
     """As `node_energies`, and the features of both layers, shape (n_atoms, 2 N)."""
     atoms, width, _ = vectors.shape
     lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    radial = _radial_basis(lengths, c).reshape(atoms * width, -1)
+    radial = radial_basis(lengths, c).reshape(atoms * width, -1)
     directions = vectors / lengths
     harmonics = _spherical_harmonics(3, directions[..., 0], directions[..., 1], directions[..., 2])
     harmonics = harmonics * c.norms
-    features = _scaled(p["node_embedding.linear.weight"], c.n_elements, c.channels)[species]
+    features = scaled(p["node_embedding.linear.weight"], c.n_elements, c.channels)[species]
     state = [features[:, None]]
     energy = torch.zeros_like(lengths[:, 0, 0])
     kept = []
     for layer in range(2):
         name = f"interactions.{layer}"
-        ups = _blocks(p[f"{name}.linear_up.weight"], c.channels)
+        ups = blocks(p[f"{name}.linear_up.weight"], c.channels)
         sent = torch.cat(
             [part @ up for part, up in zip(state, ups / math.sqrt(c.channels), strict=True)], 1
         )
         received: Tensor = _Gather.apply(sent.reshape(atoms, -1), neighbours, reverse)
         received = received.reshape(atoms, width, -1, c.channels)
-        weights = _radial_network(p, c, f"{name}.conv_tp_weights", radial)
+        weights = radial_network(p, c, f"{name}.conv_tp_weights", radial)
         weights = weights.reshape(atoms, width, -1, c.channels)
         messages = _messages(p, c, layer, weights, received, harmonics)
         skip = p[f"{name}.skip_tp.weight"] / math.sqrt(c.channels * c.n_elements)
@@ -257,21 +257,21 @@ def energies_and_features(
                 for n, message in enumerate(messages)
             ]
             state = _product(p, c, layer, torch.cat(messages, 1), species)
-            readout = _scaled(p["readouts.0.linear.weight"], c.channels, 1)
+            readout = scaled(p["readouts.0.linear.weight"], c.channels, 1)
             energy = energy + (state[0][:, 0] @ readout)[:, 0]
         else:
             of_species = skip.reshape(c.channels, c.n_elements, c.channels).transpose(0, 1)
             residual = torch.bmm(state[0], of_species[species])
             state = _product(p, c, layer, torch.cat(messages, 1), species)
             state[0] = state[0] + residual
-            hidden = state[0][:, 0] @ _scaled(p["readouts.1.linear_1.weight"], c.channels, _READOUT)
+            hidden = state[0][:, 0] @ scaled(p["readouts.1.linear_1.weight"], c.channels, READOUT)
             hidden = torch.nn.functional.silu(hidden) * c.activation
-            energy = energy + (hidden @ _scaled(p["readouts.1.linear_2.weight"], _READOUT, 1))[:, 0]
+            energy = energy + (hidden @ scaled(p["readouts.1.linear_2.weight"], READOUT, 1))[:, 0]
         kept.append(state[0][:, 0])
     return energy, torch.cat(kept, 1)
 
 
-def _blocks(weight: Tensor, channels: int) -> Tensor:
+def blocks(weight: Tensor, channels: int) -> Tensor:
     """A flat weight as square matrices between channels, shape (n, N, N)."""
     return weight.reshape(-1, channels, channels)
 
@@ -290,7 +290,7 @@ def _messages(
     """
     atoms, width = harmonics.shape[:2]
     paths = c.convolutions[layer]
-    mixing = _blocks(p[f"interactions.{layer}.linear.weight"], c.channels)
+    mixing = blocks(p[f"interactions.{layer}.linear.weight"], c.channels)
     found: list[list[Tensor]] = [[], [], [], []]
     for number, path in enumerate(paths):
         edge = harmonics[:, :, _ORDERS[path.harmonics]]
@@ -316,12 +316,12 @@ def _sum(parts: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def _scaled(weight: Tensor, rows: int, columns: int) -> Tensor:
+def scaled(weight: Tensor, rows: int, columns: int) -> Tensor:
     """The matrix of a linear layer, normalised by its number of inputs as e3nn does."""
     return weight.reshape(rows, columns) / math.sqrt(rows)
 
 
-def _radial_basis(lengths: Tensor, c: Constants) -> Tensor:
+def radial_basis(lengths: Tensor, c: Constants) -> Tensor:
     """Bessel functions times the polynomial cutoff."""
     p, share = c.envelope, lengths / c.r_max_A
     cutoff = (
@@ -333,7 +333,7 @@ def _radial_basis(lengths: Tensor, c: Constants) -> Tensor:
     return c.prefactor * torch.sin(c.frequencies * lengths) / lengths * cutoff
 
 
-def _radial_network(p: Mapping[str, Tensor], c: Constants, name: str, x: Tensor) -> Tensor:
+def radial_network(p: Mapping[str, Tensor], c: Constants, name: str, x: Tensor) -> Tensor:
     for layer in range(c.n_radial_layers + 1):
         weight = p[f"{name}.layer{layer}.weight"]
         x = x @ (weight / math.sqrt(weight.shape[0]))
@@ -349,7 +349,7 @@ def _product(
 
     Gives scalars (n_atoms, 1, N) and, where the layer has them, vectors (n_atoms, 3, N).
     """
-    linear = _blocks(p[f"products.{layer}.linear.weight"], c.channels) / math.sqrt(c.channels)
+    linear = blocks(p[f"products.{layer}.linear.weight"], c.channels) / math.sqrt(c.channels)
     found = []
     for number, contraction in enumerate(c.contractions[layer]):
         parts = []
