@@ -25,22 +25,21 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sevenn._keys as KEY
 import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import all_changes
 from e3nn import o3
-from sevenn.calculator import SevenNetCalculator
 from torch import Tensor
 
 _LANES = 16
+_NOTHING = 1e-9
 _STEP_A = 0.02
 _FIRST_A = 0.2
 _AGREE_EV_PER_ATOM = 1e-5
@@ -96,46 +95,54 @@ typedef float V __attribute__((vector_size(64), aligned(4)));
 static inline V ld(const float* p) { return *(const V*)p; }
 static inline void st(float* p, V v) { *(V*)p = v; }
 static inline float sum(V v) { float s = 0; for (int k = 0; k < 16; ++k) s += v[k]; return s; }
-"""
 
-_TABLE = """
-  const long knots = (long)n_knots, W = {weights};
-  std::vector<const float*> row(n_edges);
-  std::vector<float> h(n_edges * {coefficients});
-  for (long e = 0; e < n_edges; ++e) {{
+// Where in the table the weights of an edge are interpolated, and how: value and slope at both ends,
+// and their derivatives in the length.
+struct Place { const float* row; float h[4], dh[4]; };
+
+static void find(long n_edges, const float* length, const float* table, long knots, long weights,
+                 float first, float step, std::vector<Place>& found) {
+  found.resize(n_edges);
+  for (long e = 0; e < n_edges; ++e) {
     float s = (length[e] - first) / step;
     if (s < 0) s = 0;
     long k = (long)s;
     if (k > knots - 2) k = knots - 2;
-    float t = s - k, t2 = t * t, t3 = t2 * t;
-    row[e] = table + k * 2 * W;
-    float* c = &h[e * {coefficients}];
-    c[0] = 2 * t3 - 3 * t2 + 1; c[1] = t3 - 2 * t2 + t; c[2] = 3 * t2 - 2 * t3; c[3] = t3 - t2;
-    {derivative}
-  }}
+    const float t = s - k, t2 = t * t, t3 = t2 * t, d = 1 / step;
+    found[e] = {table + k * 2 * weights,
+                {2 * t3 - 3 * t2 + 1, t3 - 2 * t2 + t, 3 * t2 - 2 * t3, t3 - t2},
+                {(6 * t2 - 6 * t) * d, (3 * t2 - 4 * t + 1) * d, (6 * t - 6 * t2) * d,
+                 (3 * t2 - 2 * t) * d}};
+  }
+}
+
+// A knot holds all values, then all slopes times the step.
+static inline V spline(const float* row, long weights, const float* h) {
+  return h[0] * ld(row) + h[1] * ld(row + weights) + h[2] * ld(row + 2 * weights)
+       + h[3] * ld(row + 3 * weights);
+}
 """
 
-_SLOPE = """c[4] = (6 * t2 - 6 * t) / step; c[5] = (3 * t2 - 4 * t + 1) / step;
-    c[6] = (6 * t - 6 * t2) / step; c[7] = (3 * t2 - 2 * t) / step;"""
+_ARGUMENTS = """long n_atoms, long n_edges, const long* start, const long* source,
+    const float* x_in, const float* harmonics, const float* length, const float* table, long knots,
+    float first, float step"""
 
 
 def _number(value: float) -> str:
     return f"{value:.9e}f"
 
 
-def _spline(at: int, first: int) -> str:
-    """Spline of a block of weights; a knot holds all values, then all slopes times the step."""
-    return (
-        f"h[{first}] * ld(f + {at}) + h[{first + 1}] * ld(f + W + {at})"
-        f" + h[{first + 2}] * ld(f + 2 * W + {at}) + h[{first + 3}] * ld(f + 3 * W + {at})"
-    )
+def _lines(texts: Iterable[str], indent: int) -> str:
+    return "\n".join(" " * indent + text for text in texts)
 
 
-def _forward_path(path: Path3, weights: int) -> str:
+def _forward_path(path: Path3, dim: int, weights: int) -> str:
+    """Sums of one path for one atom, whose edges are `begin` to `end`."""
     l1, _, l3 = path.orders
     na, no, u = 2 * l1 + 1, 2 * l3 + 1, path.channels
-    used = np.abs(path.coupling) > 1e-9
-    turned, terms = [], {o: [] for o in range(no)}
+    used = np.abs(path.coupling) > _NOTHING
+    turned: list[str] = []
+    terms: dict[int, list[str]] = {o: [] for o in range(no)}
     for a in range(na):
         for o in range(no):
             parts = [
@@ -143,98 +150,78 @@ def _forward_path(path: Path3, weights: int) -> str:
                 for b in np.flatnonzero(used[a, :, o])
             ]
             if parts:
-                terms[o].append((a, len(turned)))
+                terms[o].append(f"t[{len(turned)}] * x{a}")
                 turned.append(" + ".join(parts))
-    setting = "\n".join(f"        t[{k}] = {text};" for k, text in enumerate(turned))
-    loads = "\n".join(
-        f"          const V x{a} = ld(x + {path.x_at + a * u} + u);" for a in range(na)
-    )
-    sums = "\n".join(
-        f"          acc{o} += w * ("
-        + " + ".join(f"t[{k}] * x{a}" for a, k in terms[o])
-        + ");"
-        for o in range(no)
-        if terms[o]
-    )
-    begin = " ".join(f"V acc{o} = {{}};" for o in range(no))
-    store = "\n".join(
-        f"        for (int k = 0; k < 16; ++k) to[{path.out_at + o} + (u + k) * {no}] = acc{o}[k];"
-        for o in range(no)
-    )
     return f"""
+    for (long e = begin; e < end; ++e) {{
+      const float* y = harmonics + e * 16;
+      float* t = &turned[(e - begin) * 64];
+{_lines((f"t[{k}] = {text};" for k, text in enumerate(turned)), 6)}
+    }}
+    for (int u = 0; u < {u}; u += 16) {{
+      {" ".join(f"V acc{o} = {{}};" for o in range(no))}
       for (long e = begin; e < end; ++e) {{
-        const float* y = harmonics + e * 16;
-        float* t = &turned[(e - begin) * 64];
-{setting}
+        const float* x = &xt[source[e] * {dim} + {path.x_at} + u];
+        const float* t = &turned[(e - begin) * 64];
+{_lines((f"const V x{a} = ld(x + {a * u});" for a in range(na)), 8)}
+        const V w = spline(place[e].row + {path.w_at} + u, {weights}, place[e].h);
+{_lines((f"acc{o} += w * ({' + '.join(terms[o])});" for o in range(no) if terms[o]), 8)}
       }}
-      for (int u = 0; u < {u}; u += 16) {{
-        {begin}
-        for (long e = begin; e < end; ++e) {{
-          const float* x = &xt[source[e] * {{dim}}];
-          const float* f = row[e];
-          const float* h = &hs[e * 4];
-          const float* t = &turned[(e - begin) * 64];
-{loads}
-          const V w = {_spline(path.w_at, 0).replace(f"+ {path.w_at})", f"+ {path.w_at} + u)")};
-{sums}
-        }}
-{store}
-      }}"""
+      float* to = out_of + {path.out_at} + u * {no};
+      for (int k = 0; k < 16; ++k) {{
+{_lines((f"to[k * {no} + {o}] = acc{o}[k];" for o in range(no)), 8)}
+      }}
+    }}"""
 
 
-def _backward_path(path: Path3) -> str:
+def _backward_path(path: Path3, dim: int, weights: int) -> str:
+    """What one path of one atom adds to all gradients."""
     l1, l2, l3 = path.orders
     na, nb, no, u = 2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1, path.channels
-    used = np.abs(path.coupling) > 1e-9
+    used = np.abs(path.coupling) > _NOTHING
     pairs = [(a, b) for a in range(na) for b in range(nb) if used[a, b].any()]
-    gradients = "\n".join(
-        f"        V g{o}; for (int k = 0; k < 16; ++k) g{o}[k] = from[{path.out_at + o} + (u + k) * {no}];"
-        for o in range(no)
-    )
-    products = "\n".join(
-        f"        const V p{a}_{b} = "
+    products = [
+        f"const V p{a}_{b} = "
         + " + ".join(f"{_number(path.coupling[a, b, o])} * g{o}" for o in np.flatnonzero(used[a, b]))
         + ";"
         for a, b in pairs
-    )
-    lines = []
+    ]
+    body: list[str] = []
     for a in range(na):
         of_a = [b for first, b in pairs if first == a]
-        if not of_a:
-            continue
-        q = " + ".join(f"y[{path.y_at + b}] * p{a}_{b}" for b in of_a)
-        lines.append(f"          {{ const V xa = ld(x + {path.x_at + a * u} + u);")
-        lines.append(f"            const V q = {q};")
-        lines.append("            gw += xa * q; const V wx = w * xa;")
-        lines.append(
-            f"            st(gx + {path.x_at + a * u} + u, ld(gx + {path.x_at + a * u} + u) + w * q);"
-        )
-        lines += [f"            gy{b} += wx * p{a}_{b};" for b in of_a]
-        lines.append("          }")
-    bs = sorted({b for _, b in pairs})
-    gys = " ".join(f"V gy{b} = ld(gyv + {16 * (path.y_at + b)});" for b in bs)
-    keep = " ".join(f"st(gyv + {16 * (path.y_at + b)}, gy{b});" for b in bs)
-    at = path.w_at
+        if of_a:
+            q = " + ".join(f"y[{path.y_at + b}] * p{a}_{b}" for b in of_a)
+            body += [
+                f"{{ const V xa = ld(x + {a * u}), q = {q}, wx = w * xa;",
+                f"  gw += xa * q; st(gx + {a * u}, ld(gx + {a * u}) + w * q);",
+                *(f"  gy{b} += wx * p{a}_{b};" for b in of_a),
+                "}",
+            ]
+    orders = sorted({b for _, b in pairs})
+    lane = {b: f"lane + {16 * (path.y_at + b)}" for b in orders}
     return f"""
-      for (int u = 0; u < {u}; u += 16) {{
-{gradients}
-{products}
-        for (long e = begin; e < end; ++e) {{
-          const float* x = &xt[source[e] * {{dim}}];
-          float* gx = &gxt[source[e] * {{dim}}];
-          const float* f = row[e];
-          const float* h = &hs[e * 8];
-          const float* y = harmonics + e * 16;
-          float* gyv = &lanes[(e - begin) * 17 * 16];
-          {gys}
-          const V w = {_spline(at, 0).replace(f"+ {at})", f"+ {at} + u)")};
-          const V dw = {_spline(at, 4).replace(f"+ {at})", f"+ {at} + u)")};
-          V gw = {{{{}}}};
-{chr(10).join(lines).replace("{", "{{").replace("}", "}}")}
-          {keep}
-          st(gyv + 256, ld(gyv + 256) + gw * dw);
-        }}
-      }}"""
+    for (int u = 0; u < {u}; u += 16) {{
+      const float* from = g_of + {path.out_at} + u * {no};
+      V {", ".join(f"g{o}" for o in range(no))};
+      for (int k = 0; k < 16; ++k) {{
+{_lines((f"g{o}[k] = from[k * {no} + {o}];" for o in range(no)), 8)}
+      }}
+{_lines(products, 6)}
+      for (long e = begin; e < end; ++e) {{
+        const long at = source[e] * {dim} + {path.x_at} + u;
+        const float* x = &xt[at];
+        float* gx = &gxt[at];
+        const float* y = harmonics + e * 16;
+        float* lane = &lanes[(e - begin) * 17 * 16];
+        const V w = spline(place[e].row + {path.w_at} + u, {weights}, place[e].h);
+        const V dw = spline(place[e].row + {path.w_at} + u, {weights}, place[e].dh);
+        V gw = {{}};
+{_lines((f"V gy{b} = ld({lane[b]});" for b in orders), 8)}
+{_lines(body, 8)}
+{_lines((f"st({lane[b]}, gy{b});" for b in orders), 8)}
+        st(lane + 256, ld(lane + 256) + gw * dw);
+      }}
+    }}"""
 
 
 def source_of(product: Any) -> str:
@@ -243,67 +230,55 @@ def source_of(product: Any) -> str:
     dim, out_dim = product.irreps_in1.dim, product.irreps_out.dim
     weights = sum(path.channels for path in paths)
     blocks = [
-        (product.irreps_in1.slices()[k].start, part.mul, part.ir.dim)
-        for k, part in enumerate(product.irreps_in1)
-    ]
-    inwards = "\n".join(
-        f"    for (int u = 0; u < {mul}; ++u) for (int m = 0; m < {d}; ++m)"
-        f" xt[n * {dim} + {at} + m * {mul} + u] = x_in[n * {dim} + {at} + u * {d} + m];"
-        for at, mul, d in blocks
-    )
-    outwards = "\n".join(
-        f"    for (int u = 0; u < {mul}; ++u) for (int m = 0; m < {d}; ++m)"
-        f" gx_out[n * {dim} + {at} + u * {d} + m] = gxt[n * {dim} + {at} + m * {mul} + u];"
-        for at, mul, d in blocks
-    )
-    arguments = (
-        "long n_atoms, long n_edges, const long* start, const long* source, const float* x_in,"
-        " const float* harmonics, const float* length, const float* table, long n_knots,"
-        " float first, float step"
-    )
-    turn = f"""
-  std::vector<float> xt(n_atoms * {dim});
-  for (long n = 0; n < n_atoms; ++n) {{
-{inwards}
-  }}"""
-    forward = "".join(_forward_path(path, weights) for path in paths)
-    backward = "".join(_backward_path(path) for path in paths)
-    forward = forward.replace("{dim}", str(dim))
-    backward = backward.replace("{dim}", str(dim)).replace("{{", "{").replace("}}", "}")
-    tables = [
-        _TABLE.format(weights=weights, coefficients=count, derivative=slope).replace(
-            "std::vector<float> h(", "std::vector<float> hs("
-        ).replace("&h[", "&hs[")
-        for count, slope in ((4, ""), (8, _SLOPE))
+        (place.start, part.mul, part.ir.dim)
+        for place, part in zip(product.irreps_in1.slices(), product.irreps_in1, strict=True)
     ]
     return f"""{_HEAD}
-extern "C" void forward({arguments}, float* out) {{{tables[0]}{turn}
-  std::vector<float> turned;
+// e3nn keeps the components of a channel together; the loops want the channels of a component.
+static void turn(long n_atoms, const float* from, float* to, bool back) {{
+  static const int block[][3] = {{
+    {", ".join(f"{{{at}, {mul}, {size}}}" for at, mul, size in blocks)}
+  }};
+  for (long n = 0; n < n_atoms; ++n)
+    for (const auto& b : block)
+      for (int u = 0; u < b[1]; ++u)
+        for (int m = 0; m < b[2]; ++m) {{
+          const long one = n * {dim} + b[0] + u * b[2] + m, other = n * {dim} + b[0] + m * b[1] + u;
+          if (back) to[one] = from[other]; else to[other] = from[one];
+        }}
+}}
+
+extern "C" void forward({_ARGUMENTS}, float* out) {{
+  std::vector<Place> place;
+  find(n_edges, length, table, knots, {weights}, first, step, place);
+  std::vector<float> xt(n_atoms * {dim}), turned;
+  turn(n_atoms, x_in, xt.data(), false);
   for (long n = 0; n < n_atoms; ++n) {{
     const long begin = start[n], end = start[n + 1];
-    float* to = out + n * {out_dim};
+    float* out_of = out + n * {out_dim};
     turned.resize((end - begin + 1) * 64);
-    {{{forward}
-    }}
+{"".join(_forward_path(path, dim, weights) for path in paths)}
   }}
 }}
-extern "C" void backward({arguments}, const float* g_in, float* gx_out, float* g_harmonics,
-                         float* g_length) {{{tables[1]}{turn}
-  std::vector<float> gxt(n_atoms * {dim}, 0.0f), lanes;
+
+extern "C" void backward({_ARGUMENTS}, const float* g_out, float* g_x, float* g_harmonics,
+                         float* g_length) {{
+  std::vector<Place> place;
+  find(n_edges, length, table, knots, {weights}, first, step, place);
+  std::vector<float> xt(n_atoms * {dim}), gxt(n_atoms * {dim}, 0.0f), lanes;
+  turn(n_atoms, x_in, xt.data(), false);
   for (long n = 0; n < n_atoms; ++n) {{
     const long begin = start[n], end = start[n + 1];
-    const float* from = g_in + n * {out_dim};
+    const float* g_of = g_out + n * {out_dim};
     lanes.assign((end - begin + 1) * 17 * 16, 0.0f);
-    {{{backward}
-    }}
+{"".join(_backward_path(path, dim, weights) for path in paths)}
     for (long e = begin; e < end; ++e) {{
-      for (int b = 0; b < 16; ++b) g_harmonics[e * 16 + b] = sum(ld(&lanes[((e - begin) * 17 + b) * 16]));
-      g_length[e] = sum(ld(&lanes[((e - begin) * 17 + 16) * 16]));
+      const float* lane = &lanes[(e - begin) * 17 * 16];
+      for (int b = 0; b < 16; ++b) g_harmonics[e * 16 + b] = sum(ld(lane + 16 * b));
+      g_length[e] = sum(ld(lane + 256));
     }}
   }}
-  for (long n = 0; n < n_atoms; ++n) {{
-{outwards}
-  }}
+  turn(n_atoms, gxt.data(), g_x, true);
 }}
 """
 
@@ -398,6 +373,8 @@ class QuickConvolution(torch.nn.Module):
 
     def forward(self, data: Any) -> Any:
         """Replace the features by the sums of the messages."""
+        import sevenn._keys as KEY
+
         x, index = data[KEY.NODE_FEATURE], data[KEY.EDGE_IDX]
         targets = index[0]
         if len(targets) and bool((targets[1:] < targets[:-1]).any()):
@@ -410,7 +387,7 @@ class QuickConvolution(torch.nn.Module):
         return data
 
 
-def quickened(plain: SevenNetCalculator) -> SevenNetCalculator:
+def quickened(plain: Any) -> Any:
     """A copy of a calculator of SevenNet's with its convolutions replaced."""
     quick = copy.copy(plain)
     quick.model = copy.deepcopy(plain.model)
@@ -421,8 +398,10 @@ def quickened(plain: SevenNetCalculator) -> SevenNetCalculator:
     return quick
 
 
-def calculator(**arguments: Any) -> SevenNetCalculator:
+def calculator(**arguments: Any) -> Any:
     """SevenNetCalculator(**arguments), quickened; raises RuntimeError where it does not agree."""
+    from sevenn.calculator import SevenNetCalculator
+
     plain = SevenNetCalculator(**{"device": "cpu", **arguments})
     quick = quickened(plain)
     energy, force, stress = differences(_specimen(), plain, quick)
@@ -458,6 +437,7 @@ def differences(atoms: Atoms, one: Any, other: Any) -> tuple[float, float, float
 def main() -> None:
     """Time both on a crystal."""
     import ase.io
+    from sevenn.calculator import SevenNetCalculator
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("crystal", type=Path, nargs="?", help="any file ASE reads")

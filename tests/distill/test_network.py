@@ -193,9 +193,9 @@ def test_the_loss_of_the_truth_is_nothing() -> None:
     energies, parameters = network.energy_function(model), dict(model.named_parameters())
     batch = batch_of(graphs_of([labelled(atoms) for atoms in rattled_cells(3)]))
     found = network.predict(energies, parameters, batch, differentiable=False)
-    assert float(network.loss_of(energies, parameters, batch, WEIGHTS).detach()) > 0.1
+    assert float(network.loss_of(*found, batch, WEIGHTS).detach()) > 0.1
     batch[5], batch[6], batch[7] = (values.detach() for values in found)
-    loss = float(network.loss_of(energies, parameters, batch, WEIGHTS).detach())
+    loss = float(network.loss_of(*found, batch, WEIGHTS).detach())
     assert loss == pytest.approx(0.0, abs=1e-4)
 
 

@@ -198,7 +198,7 @@ class _Fit:
 
     def errors(self) -> dict[str, float]:
         """Root-mean-square errors on the ordinary ones of the snapshots that watch the fit."""
-        p = dict(zip(self.names, self.parameters, strict=True))
+        p = dict(zip(self.names, (q.detach() for q in self.parameters), strict=True))
         energy, force, n_energy, n_force = 0.0, 0.0, 0.0, 0.0
         for filled in packs(self.valid, self.rooms, self.settings.r_max_A):
             batch = network.to_tensors(filled, self.device)
