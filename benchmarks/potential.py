@@ -7,7 +7,8 @@ One thread each, in turn, in this one call: energy and forces at moving position
 own ASE calculator, under the same ASE Bussi integrator. Prints milliseconds a step, ns a day, and
 the ratio to the native evaluator. `--foundation` adds a MACE of the shape of MACE-MP "medium"
 (128x0e + 128x1o, r_max 6 Å; random weights, which cost as much as fitted ones); `--teacher-python`
-the teacher of training/recipe.yaml in its own environment (`make teacher`).
+the teacher, SevenNet-l3i5 with D3, in its own environment (`make teacher`): by its makers'
+calculator, and by training/quick_sevennet.py, which labels for `halmd distill`.
 """
 
 import argparse
@@ -30,7 +31,8 @@ from ase.md.bussi import Bussi
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
 TIMESTEP_FS = 2.0
-RECIPE = Path(__file__).resolve().parent.parent / "training" / "recipe.yaml"
+TEACHER = "7net-l3i5"
+QUICK = Path(__file__).resolve().parent.parent / "training"
 
 
 def default_structure() -> Atoms:
@@ -104,31 +106,35 @@ def foundation_model(elements: list[int], path: Path) -> None:
     torch.save(model, path)
 
 
-def by_teacher(python: Path, atoms: Atoms, steps: int, scratch: Path) -> float:
-    """Milliseconds per step by the recipe's teacher, in its own environment."""
+def by_teacher(python: Path, kind: str, atoms: Atoms, steps: int, scratch: Path) -> float:
+    """Milliseconds per step by the teacher in its own environment; kind is `plain` or `quick`."""
     ase.io.write(scratch / "atoms.extxyz", atoms, format="extxyz")
     command = [str(python), __file__, str(scratch / "atoms.extxyz"), "--steps", str(steps)]
-    done = subprocess.run([*command, "--as-teacher"], capture_output=True, text=True, check=False)
+    command += ["--as-teacher", kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{python}: the teacher does not run:\n{done.stderr[-2000:]}")
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-def as_teacher(atoms: Atoms, steps: int) -> float:
+def as_teacher(kind: str, atoms: Atoms, steps: int) -> float:
     """Runs in the teacher's environment."""
     import torch
     from ase.calculators.mixing import SumCalculator
     from dftd3.ase import DFTD3
-    from sevenn.calculator import SevenNetCalculator
 
-    # The teacher's environment has no YAML reader; the two lines that matter are plain.
-    text = RECIPE.read_text(encoding="utf-8").split("teacher:")[1]
-    model = text.split("model:")[1].split()[0]
     torch.set_num_threads(1)
-    calculators = [SevenNetCalculator(model, device="cpu")]
-    if "dispersion: {" in text.split("\n\n")[0]:
-        calculators.append(DFTD3(method="PBE", damping="d3bj"))
-    return milliseconds_per_step(atoms, SumCalculator(calculators), steps)
+    if kind == "quick":
+        sys.path.insert(0, str(QUICK))
+        from quick_sevennet import calculator
+
+        teacher = calculator(model=TEACHER)
+    else:
+        from sevenn.calculator import SevenNetCalculator
+
+        teacher = SevenNetCalculator(TEACHER, device="cpu")
+    both = SumCalculator([teacher, DFTD3(method="PBE", damping="d3bj")])
+    return milliseconds_per_step(atoms, both, steps)
 
 
 def main() -> None:
@@ -139,12 +145,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--foundation", action="store_true")
     parser.add_argument("--teacher-python", type=Path)
-    parser.add_argument("--as-teacher", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--as-teacher", choices=("plain", "quick"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     atoms = ase.io.read(arguments.structure) if arguments.structure else default_structure()
     steps = arguments.steps
     if arguments.as_teacher:
-        print(json.dumps(as_teacher(atoms, steps)))
+        print(json.dumps(as_teacher(arguments.as_teacher, atoms, steps)))
         return
 
     from halmd.potentials.registry import find, shipped_names
@@ -162,7 +168,9 @@ def main() -> None:
             show(f"mace-torch, {dtype}", by_torch(model, dtype, atoms, steps), own)
         if arguments.teacher_python:
             few = max(5, steps // 20)
-            show("teacher", by_teacher(arguments.teacher_python, atoms, few, folder), own)
+            for kind, label in (("plain", "teacher"), ("quick", "teacher, quick")):
+                took = by_teacher(arguments.teacher_python, kind, atoms, few, folder)
+                show(label, took, own)
         if arguments.foundation:
             path = folder / "foundation.model"
             foundation_model(sorted(set(atoms.numbers.tolist())), path)

@@ -1,16 +1,16 @@
 """SevenNet on one CPU core, many times faster: its convolutions as generated, compiled loops.
 
     calculator: training.quick_sevennet:calculator      # in a distillation file
-    python training/quick_sevennet.py [CRYSTAL]         # times it beside SevenNet's own (in .venv-teacher)
+    .venv-teacher/bin/python training/quick_sevennet.py [CRYSTAL]   # beside SevenNet's own
 
-A factory of an ASE calculator, for the teacher's environment; needs sevenn and a C++ compiler. It is
-SevenNet's own calculator and network, of which only the convolutions are replaced: nearly all time
-goes there, because e3nn writes every product of every edge to memory. Here, for every atom, path of
-the tensor product and block of channels, sums over neighbours stay in registers:
+A factory of an ASE calculator, for the teacher's environment; needs sevenn and a C++ compiler. It
+is SevenNet's own calculator and network, of which only the convolutions are replaced: nearly all
+time goes there, because e3nn writes every product of every edge to memory. Here, for every atom,
+path of the tensor product and block of channels, sums over neighbours stay in registers:
 
     forward    out_o = sum_e w_e (sum_a T_eao x_ea),    T_eao = sum_b C_abo Y_eb
-    backward   P_ab = sum_o C_abo g_o once an atom;  q_a = sum_b P_ab Y_b;  then the gradient of x is
-               w q, that of w is x.q, and that of Y is sum_a w x_a P_ab
+    backward   P_ab = sum_o C_abo g_o once an atom;  q_a = sum_b P_ab Y_b;  then the gradient of x
+               is w q, that of w is x.q, and that of Y is sum_a w x_a P_ab
 
 The radial network depends on one number, the length of the edge: it is tabulated, and interpolated
 by cubic Hermite splines, whose derivatives are those the forces use. Every calculator is compared
@@ -96,8 +96,8 @@ static inline V ld(const float* p) { return *(const V*)p; }
 static inline void st(float* p, V v) { *(V*)p = v; }
 static inline float sum(V v) { float s = 0; for (int k = 0; k < 16; ++k) s += v[k]; return s; }
 
-// Where in the table the weights of an edge are interpolated, and how: value and slope at both ends,
-// and their derivatives in the length.
+// Where in the table the weights of an edge are interpolated, and how: value and slope at both
+// ends, and their derivatives in the length.
 struct Place { const float* row; float h[4], dh[4]; };
 
 static void find(long n_edges, const float* length, const float* table, long knots, long weights,
@@ -182,7 +182,9 @@ def _backward_path(path: Path3, dim: int, weights: int) -> str:
     pairs = [(a, b) for a in range(na) for b in range(nb) if used[a, b].any()]
     products = [
         f"const V p{a}_{b} = "
-        + " + ".join(f"{_number(path.coupling[a, b, o])} * g{o}" for o in np.flatnonzero(used[a, b]))
+        + " + ".join(
+            f"{_number(path.coupling[a, b, o])} * g{o}" for o in np.flatnonzero(used[a, b])
+        )
         + ";"
         for a, b in pairs
     ]
@@ -284,19 +286,22 @@ extern "C" void backward({_ARGUMENTS}, const float* g_out, float* g_x, float* g_
 
 
 def compiled(source: str) -> ctypes.CDLL:
-    """The library of a source, compiled for this machine once and kept in the user's cache."""
+    """The library of a source, compiled once for this kind of processor, in the user's cache.
+
+    As halmd.distill.quick_mace does it, which this environment does not have.
+    """
     compiler = os.environ.get("CXX", "c++")
     flags = ["-O3", "-march=native", "-ffast-math", "-std=c++17", "-shared", "-fPIC"]
-    machine = Path("/proc/cpuinfo").read_text().split("processor", 2)[1] if os.name == "posix" else ""
-    flags_of_cpu = [line for line in machine.splitlines() if line.startswith("flags")]
-    key = hashlib.sha256("\n".join([source, *flags, *flags_of_cpu]).encode()).hexdigest()[:24]
+    facts = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    abilities = next((line for line in facts if line.startswith("flags")), "")
+    key = hashlib.sha256("\n".join([source, abilities, *flags]).encode()).hexdigest()[:24]
     root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "halmd" / "sevennet"
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     library = root / f"{key}.so"
     if not library.exists():
         with tempfile.TemporaryDirectory(dir=root) as scratch:
             text, made = Path(scratch) / "convolution.cpp", Path(scratch) / "convolution.so"
-            text.write_text(source)
+            text.write_text(source, encoding="utf-8")
             subprocess.run([compiler, *flags, str(text), "-o", str(made)], check=True)
             made.replace(library)
     return ctypes.CDLL(str(library))
@@ -352,7 +357,9 @@ class QuickConvolution(torch.nn.Module):
             return network(basis(inside) * envelope(inside).unsqueeze(-1))
 
         with torch.enable_grad():
-            values, slopes = torch.autograd.functional.jvp(weights, lengths, torch.ones_like(lengths))
+            values, slopes = torch.autograd.functional.jvp(
+                weights, lengths, torch.ones_like(lengths)
+            )
         table = torch.stack([values, slopes * _STEP_A], dim=1).float().contiguous()
         self.table = table.detach()
 
@@ -373,17 +380,17 @@ class QuickConvolution(torch.nn.Module):
 
     def forward(self, data: Any) -> Any:
         """Replace the features by the sums of the messages."""
-        import sevenn._keys as KEY
+        from sevenn import _keys as key
 
-        x, index = data[KEY.NODE_FEATURE], data[KEY.EDGE_IDX]
+        x, index = data[key.NODE_FEATURE], data[key.EDGE_IDX]
         targets = index[0]
         if len(targets) and bool((targets[1:] < targets[:-1]).any()):
             raise ValueError("edges are not sorted by their target")
         counts = torch.bincount(targets, minlength=len(x))
         starts = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
         edges = (starts, index[1].contiguous())
-        found = _Convolve.apply(x, data[KEY.EDGE_ATTR], data[KEY.EDGE_LENGTH], self, edges)
-        data[KEY.NODE_FEATURE] = found / self.denominator
+        found = _Convolve.apply(x, data[key.EDGE_ATTR], data[key.EDGE_LENGTH], self, edges)
+        data[key.NODE_FEATURE] = found / self.denominator
         return data
 
 
@@ -448,7 +455,11 @@ def main() -> None:
     plain = SevenNetCalculator(model=arguments.model, device="cpu")
     quick = calculator(model=arguments.model)
     print(f"{len(atoms)} atoms, one thread")
-    print("differences: {:.1e} eV/atom, {:.1e} eV/Å, {:.1e} eV/Å³".format(*differences(atoms, plain, quick)))
+    print(
+        "differences: {:.1e} eV/atom, {:.1e} eV/Å, {:.1e} eV/Å³".format(
+            *differences(atoms, plain, quick)
+        )
+    )
     seconds = []
     for name, each in (("SevenNet", plain), ("quick", quick)):
         times = []

@@ -63,7 +63,7 @@ class Teacher:
     functional: str = "PBE"
 
 
-_SEVENNET = "sevenn.calculator:SevenNetCalculator"
+_SEVENNET = "quick_sevennet:calculator"
 TEACHERS = {
     "mf-0-PBE": Teacher(_SEVENNET, {"model": "7net-mf-0", "modal": "PBE", "device": "cpu"}),
     "mf-0-r2SCAN": Teacher(
