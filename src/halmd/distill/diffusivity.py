@@ -20,7 +20,7 @@ import numpy as np
 from ase import Atoms
 
 from halmd.config import DiffusionSettings
-from halmd.distill import teacher_md
+from halmd.distill import student_md, teacher_md
 from halmd.distill.cells import hot_cell
 from halmd.distill.label import teacher_python
 from halmd.distill.settings import DiffusivitySettings, DistillSettings
@@ -106,10 +106,9 @@ def _pair(
     job["length_ps"] = wanted.length_ps
     calculator = native_calculator(native, cache)
     for number in range(wanted.student_runs):
-        mine = atoms.copy()
-        mine.calc = calculator
         target = own / f"student-{number}"
-        teacher_md.run(mine, job | {"seed": settings.seed + number, "target": str(target)})
+        mine = job | {"seed": settings.seed + number, "target": str(target)}
+        student_md.run(atoms.copy(), mine, calculator)
     _run_teacher(settings, job | {"seed": settings.seed + 1000}, place)
     students = [
         _diffusivity(own / f"student-{n}", atoms, settings.mobile)

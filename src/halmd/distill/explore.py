@@ -14,13 +14,13 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms, units
-from ase.md.langevin import Langevin
 from ase.md.langevinbaoab import LangevinBAOAB
 from ase.md.velocitydistribution import thermalize_momenta
 
 from halmd.distill.settings import MDSettings
 from halmd.distill.snapshots import strained
 from halmd.distill.starts import Start, bare
+from halmd.dynamics.lean import Motion, at_rest_as_a_whole, langevin
 from halmd.dynamics.stability import closest_contact, contact_limits_A
 from halmd.files import whole_file
 from halmd.potentials.evaluators import native_calculator
@@ -51,10 +51,10 @@ def run_student(
     """Run one trajectory; returns evenly spaced snapshots, and the fall if there was one."""
     atoms = strained(start.atoms, rng.uniform(*plan.volume_strain), 0.01, rng)
     constant_pressure = rng.random() < plan.npt_share
-    atoms.calc = calculator
-    thermalize_momenta(atoms, temperature_K, rng=rng)
     dynamics: Any
     if constant_pressure:
+        atoms.calc = calculator
+        thermalize_momenta(atoms, temperature_K, rng=rng)
         dynamics = LangevinBAOAB(
             atoms,
             timestep=STEP_FS * units.fs,
@@ -66,14 +66,15 @@ def run_student(
             rng=rng,
         )
     else:
-        dynamics = Langevin(
-            atoms,
-            STEP_FS * units.fs,
+        at_rest_as_a_whole(atoms, temperature_K, rng)
+        thermostat = langevin(
+            atoms.get_masses(),
             temperature_K=temperature_K,
-            friction=0.01 / units.fs,
-            fixcm=False,
+            friction_per_fs=0.01,
+            timestep_fs=STEP_FS,
             rng=rng,
         )
+        dynamics = Motion(atoms, calculator, timestep_fs=STEP_FS, thermostat=thermostat)
     limits = guard_A(atoms.get_chemical_symbols())
     volume = atoms.get_volume()
     steps = round(plan.length_ps * 1000 / STEP_FS)

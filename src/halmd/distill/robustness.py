@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ase import Atoms, units
-from ase.md.bussi import Bussi
-from ase.md.velocitydistribution import thermalize_momenta
+from ase import Atoms
 from numpy.typing import NDArray
 
 from halmd.distill.explore import guard_A
 from halmd.distill.snapshots import strained
 from halmd.distill.starts import bare
+from halmd.dynamics.lean import Motion, at_rest_as_a_whole, rescaling
 from halmd.dynamics.stability import closest_contact
 
 Floats = NDArray[np.float64]
@@ -101,14 +100,19 @@ def collapse_test(
     """
     rng = np.random.default_rng(seed)
     atoms = strained(start, volume_strain, 0.0, rng)
-    atoms.calc = calculator
-    thermalize_momenta(atoms, temperature_K, rng=rng)
-    dynamics = Bussi(atoms, 2 * units.fs, temperature_K=temperature_K, taut=100 * units.fs, rng=rng)
+    at_rest_as_a_whole(atoms, temperature_K, rng)
+    thermostat = rescaling(
+        atoms.get_masses(), temperature_K=temperature_K, time_fs=100.0, timestep_fs=2.0, rng=rng
+    )
+    dynamics = Motion(atoms, calculator, timestep_fs=2.0, thermostat=thermostat)
     limits = guard_A(atoms.get_chemical_symbols())
     done_ps = 0.0
     hottest = 0.0
     for _ in range(round(length_ps / 0.05)):
-        dynamics.run(25)
+        try:
+            dynamics.run(25)
+        except (FloatingPointError, ValueError, RuntimeError) as error:
+            return _ended(False, done_ps, hottest, f"the student fails: {error}"[:100])
         done_ps += 0.05
         if not np.isfinite(atoms.positions).all():
             return _ended(False, done_ps, hottest, "positions are no longer numbers")

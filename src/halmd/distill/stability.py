@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from halmd.distill import teacher_md
+from halmd.distill import student_md
 from halmd.distill.cells import hot_cell
 from halmd.distill.errors import compare, errors
 from halmd.distill.explore import guard_A
@@ -70,8 +70,7 @@ def long_run(
     atoms = bare(start.atoms)
     try:
         atoms = hot_cell(start, calculator, TEMPERATURE_K, folder / "start.extxyz")
-        atoms.calc = calculator
-        teacher_md.run(atoms, job)
+        student_md.run(atoms, job, calculator)
     except (ValueError, RuntimeError, FloatingPointError) as error:
         # What a bad student does to a cell ends in whatever its evaluator stumbles over.
         why = f"the student fails: {' '.join(str(error).split())[:80]}"

@@ -43,8 +43,22 @@ class Sum(Calculator):  # type: ignore[misc]
                 self.results[key] = self.results[key] + weight * calculator.results[key]
 
 
-def run(atoms: Atoms, job: dict[str, Any]) -> None:
-    """Run or continue `job` with the calculator of `atoms`, which is at rest when it begins."""
+def by_ase(atoms: Atoms, job: dict[str, Any], rng: np.random.Generator) -> Any:
+    """ASE's stochastic velocity rescaling with the calculator of `atoms`."""
+    return Bussi(
+        atoms,
+        job["timestep_fs"] * units.fs,
+        temperature_K=job["temperature_K"],
+        taut=job["thermostat_ps"] * 1000 * units.fs,
+        rng=rng,
+    )
+
+
+def run(atoms: Atoms, job: dict[str, Any], mover: Any = by_ase) -> None:
+    """Run or continue `job` from the positions of `atoms`, which are at rest when it begins.
+
+    `mover` makes what moves the atoms of the atoms, the job and a generator: its `run(steps)` does.
+    """
     target = Path(job["target"])
     target.mkdir(parents=True, exist_ok=True)
     per_frame = round(job["frame_fs"] / job["timestep_fs"])
@@ -61,13 +75,7 @@ def run(atoms: Atoms, job: dict[str, Any]) -> None:
         spread = np.sqrt(atoms.get_masses() * units.kB * job["temperature_K"])[:, None]
         momenta = rng.normal(size=(len(atoms), 3)) * spread
         atoms.set_momenta(momenta - momenta.mean(axis=0))
-    dynamics = Bussi(
-        atoms,
-        job["timestep_fs"] * units.fs,
-        temperature_K=job["temperature_K"],
-        taut=job["thermostat_ps"] * 1000 * units.fs,
-        rng=rng,
-    )
+    dynamics = mover(atoms, job, rng)
     if not parts:
         dynamics.run(round(job["settle_ps"] * 1000 / job["timestep_fs"]))
     for number in range(len(parts), round(job["length_ps"] / part_ps)):
