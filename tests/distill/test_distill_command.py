@@ -165,6 +165,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"student": TINY | {"compiled": True}}, set()),
     ({"test": PLAN | {"runs": 3}}, {"test"}),
     ({"student": TINY | {"epochs": 9}}, FINISHED),
+    ({"committee_epochs": 5}, {"committee-1"}),
     ({"generations": [PLAN, PLAN | {"runs": 3}]}, FINISHED | {"generation-2"}),
     (
         {"generations": [PLAN, PLAN | {"student": TINY | {"epochs": 9}}]},

@@ -167,7 +167,8 @@ class StudentSettings(Settings):
     max_force_eV_per_A: Positive = 300.0
     """Snapshots with a larger force are left to the repulsion at short range (ZBL)."""
     compiled: bool = True
-    """Compile the training step: minutes at the start (once), then two to three times faster."""
+    """Compile the training step: scalars on a CPU in seconds, then ten times faster; others in
+    minutes (once), then two to three times faster."""
     warm_start: bool = True
     """Go on from the weights of the last explorer, where it has the same shape."""
 
@@ -286,6 +287,8 @@ class DistillSettings(Settings):
     """Rounds repeated so far; `halmd distill` counts them itself."""
     committee: Annotated[int, Field(ge=0, le=8)] = 0
     """Further students of other seeds, for the uncertainty of a run."""
+    committee_epochs: AtLeastOne | None = None
+    """Passes over the snapshots for each of them; those of `student` when left out."""
     test: MDSettings
     """MD of the finished student on orderings, compositions and temperatures kept apart."""
     diffusivity: DiffusivitySettings | None = None

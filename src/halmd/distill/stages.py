@@ -409,9 +409,11 @@ def parent_of(settings: DistillSettings, student: str) -> str | None:
 
 def shape_of(settings: DistillSettings, student: str) -> StudentSettings:
     """Shape of a student, and how it is fitted."""
-    if not student.startswith("explorer-"):
-        return settings.student
-    return settings.generations[number_in(student) - 1].student or settings.explorer
+    if student.startswith("explorer-"):
+        return settings.generations[number_in(student) - 1].student or settings.explorer
+    if student.startswith("committee-") and settings.committee_epochs is not None:
+        return settings.student.model_copy(update={"epochs": settings.committee_epochs})
+    return settings.student
 
 
 def _same_shape(one: StudentSettings, other: StudentSettings) -> bool:
