@@ -39,6 +39,9 @@ from e3nn import o3
 from torch import Tensor
 
 _LANES = 16
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
+"""Not -ffast-math, which would make the whole process flush subnormal numbers to zero."""
+
 _NOTHING = 1e-9
 _STEP_A = 0.02
 _FIRST_A = 0.2
@@ -291,7 +294,7 @@ def compiled(source: str) -> ctypes.CDLL:
     As halmd.distill.quick_mace does it, which this environment does not have.
     """
     compiler = os.environ.get("CXX", "c++")
-    flags = ["-O3", "-march=native", "-ffast-math", "-std=c++17", "-shared", "-fPIC"]
+    flags = [*_FLAGS, "-std=c++17", "-shared", "-fPIC"]
     facts = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     abilities = next((line for line in facts if line.startswith("flags")), "")
     key = hashlib.sha256("\n".join([source, abilities, *flags]).encode()).hexdigest()[:24]

@@ -20,7 +20,7 @@ from halmd.distill.starts import bare
 NEAREST_A = 1.3
 DOUBLING_A = 0.3
 INNERMOST_A = 0.6
-_COPIES = 4
+_COPIES = 2
 _FEWEST_EV_PER_A = 2.0
 """A force between the two below this is no repulsion to go on from."""
 

@@ -44,6 +44,9 @@ SHIFT_A = 0.01
 """How far the edge that moves most is moved to differentiate along the gradient, in Å."""
 
 _LANES = 16
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
+"""Not -ffast-math, which would make the whole process flush subnormal numbers to zero."""
+
 _FIRST_A, _STEP_A = 0.4, 0.02
 """First knot and distance of the knots of radial weights, in Å."""
 
@@ -169,7 +172,7 @@ def _monomials(contraction: Contraction) -> list[tuple[int, ...]]:
 @cache
 def _library(source: str) -> ctypes.CDLL:
     """The compiled source; kept in the user's cache, by its content and the kind of processor."""
-    flags = ["-O3", "-march=native", "-ffast-math", "-std=c++17", "-shared", "-fPIC"]
+    flags = [*_FLAGS, "-std=c++17", "-shared", "-fPIC"]
     facts = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     abilities = next((line for line in facts if line.startswith("flags")), "")
     key = hashlib.sha256("\n".join([source, abilities, *flags]).encode()).hexdigest()[:24]
