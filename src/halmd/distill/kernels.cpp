@@ -1,6 +1,6 @@
 // The dear parts of a scalar MACE, and their derivatives, in loops that stay in registers.
-// quick_mace.py compiles this together with what it generates: NORMALS, the spherical harmonics
-// (harmonics, harmonics_back) and, for every layer, the symmetric contraction.
+// loops.py compiles this together with what it generates: the spherical harmonics and their
+// gradient, and the symmetric contraction.
 //
 // Channels come in blocks of 16. Edges lie in a table of `width` places for every atom; those not
 // shorter than the cutoff are empty.
@@ -18,6 +18,10 @@ static inline float sum(V v) {
   for (int k = 0; k < 16; ++k) s += v[k];
   return s;
 }
+
+// Of a unit vector n; gy are the gradients of all sixteen, and gn gets those of n.
+static inline void harmonics(const float* n, float* y);
+static inline void harmonics_back(const float* n, const float* gy, float* gn);
 
 static const int L_OF[16] = {0, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3};
 
