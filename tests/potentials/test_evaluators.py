@@ -16,21 +16,28 @@ from ase.build import bulk
 from halmd.errors import HalmdError
 from halmd.potentials.evaluators import ase_calculator, load, torch_calculator
 from halmd.potentials.potential import prepare_potential
-from halmd.potentials.registry import find
+from halmd.potentials.registry import find, shipped_names
 
 needs_native = pytest.mark.skipif(
     find_spec("symmetrix") is None, reason="symmetrix-xl has no wheel for this platform"
 )
 
 
-def hot_snapshots() -> list[Atoms]:
-    """Distorted rocksalt cells with every pair of Li, Y and Cl, in skewed cells, at two sizes."""
+def hot_snapshots(elements: frozenset[str] = frozenset({"Li", "Y", "Cl"})) -> list[Atoms]:
+    """Distorted rocksalt cells with every pair of the elements, in skewed cells, at two sizes."""
     rng = np.random.default_rng(5)
+    anions = sorted(elements & {"F", "Cl", "Br", "I"})
+    metals = sorted(elements - set(anions) - {"Li"})
     found = []
     for repeat in (2, 3):
         atoms = bulk("LiCl", "rocksalt", a=5.3).repeat(repeat)
-        metals = np.flatnonzero(atoms.symbols == "Li")
-        atoms.symbols[rng.choice(metals, len(metals) // 4, replace=False)] = "Y"
+        lithium = np.flatnonzero(atoms.symbols == "Li")
+        count = min(max(len(lithium) // 4, len(metals)), len(lithium) - 2)
+        places = rng.choice(lithium, count, replace=False)
+        for place, metal in zip(places, metals * len(places), strict=False):
+            atoms.symbols[place] = metal
+        for number, place in enumerate(np.flatnonzero(atoms.symbols == "Cl")):
+            atoms.symbols[place] = anions[number % len(anions)]
         atoms.set_cell(atoms.cell @ (np.eye(3) + rng.normal(0, 0.03, (3, 3))), scale_atoms=True)
         atoms.positions += rng.normal(0, 0.15, atoms.positions.shape)
         found.append(atoms)
@@ -39,11 +46,14 @@ def hot_snapshots() -> list[Atoms]:
 
 @needs_native
 @pytest.mark.torch
-def test_native_equals_float64_torch(prepared: Path, shipped_name: str) -> None:
-    model = find(shipped_name).model
-    assert model is not None
-    native, torch = load(prepared).calculator, torch_calculator(model, dtype="float64")
-    for atoms in hot_snapshots():
+@pytest.mark.parametrize("name", shipped_names())
+def test_native_equals_float64_torch(name: str, tmp_path: Path) -> None:
+    entry = find(name)
+    assert entry.model is not None
+    assert entry.elements is not None
+    native = load(prepare_potential(name, evaluator="native", folder=tmp_path)).calculator
+    torch = torch_calculator(entry.model, dtype="float64")
+    for atoms in hot_snapshots(entry.elements):
         values = []
         for calculator in (native, torch):
             probe = atoms.copy()
