@@ -1,6 +1,7 @@
 """Fits of a tiny student to a toy teacher: on one and two processes, and after a kill."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,20 @@ from halmd.files import read_json
 torch = pytest.importorskip("torch")
 pytest.importorskip("mace")
 
-from halmd.distill import fit_worker  # noqa: E402
+from halmd.distill import fit_worker, network, plain_mace, quick_mace  # noqa: E402
 from halmd.distill.fit_worker import Course  # noqa: E402
+from halmd.distill.loops import compiler  # noqa: E402
 
 Say = Callable[[str], None]
 ELEMENTS = ("Cl", "Li", "Y", "Zr")
 SHAPE = StudentSettings(
     hidden_irreps="4x0e", radial=[8], r_max_A=4.0, epochs=2, batch_size=4, compiled=False
+)
+
+QUICK = SHAPE.model_copy(update={"hidden_irreps": "16x0e", "compiled": True})
+
+needs_loops = pytest.mark.skipif(
+    not shutil.which(compiler()) or not Path("/proc/cpuinfo").exists(), reason="no C++ compiler"
 )
 
 
@@ -123,10 +131,11 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.torch
 @pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("shape", [SHAPE, pytest.param(QUICK, marks=needs_loops)])
 def test_a_killed_fit_ends_in_the_same_place(
-    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch, shape: StudentSettings
 ) -> None:
-    fitted(tmp_path / "whole", say)
+    fitted(tmp_path / "whole", say, shape=shape)
     write = fit_worker._Fit.checkpoint
 
     def killed_at(stop: int) -> Callable[..., None]:
@@ -143,17 +152,50 @@ def test_a_killed_fit_ends_in_the_same_place(
     for stop in (1, steps // 2):
         monkeypatch.setattr(fit_worker._Fit, "checkpoint", killed_at(stop))
         with pytest.raises(KilledError):
-            fitted(tmp_path / "killed", say)
+            fitted(tmp_path / "killed", say, shape=shape)
         assert not (tmp_path / "killed" / "s.model").exists()
     monkeypatch.setattr(fit_worker._Fit, "checkpoint", write)
-    fitted(tmp_path / "killed", say)
-    one, other = (
-        torch.load(tmp_path / name / "parameters.pt", weights_only=True)
-        for name in ("whole", "killed")
-    )
+    fitted(tmp_path / "killed", say, shape=shape)
+    one, other = (parameters_of(tmp_path / name) for name in ("whole", "killed"))
     assert one.keys() == other.keys()
     for name, values in one.items():
         assert torch.equal(values, other[name]), name
+
+
+def parameters_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(folder / "parameters.pt", weights_only=True)
+    return found
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("in_this_process")
+@needs_loops
+def test_the_quick_way_leads_to_the_same_place(tmp_path: Path, say: Say) -> None:
+    fitted(tmp_path / "quick", say, shape=QUICK)
+    fitted(tmp_path / "plain", say, shape=QUICK.model_copy(update={"compiled": False}))
+    for name in ("quick", "plain"):
+        state = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        assert state["kind"] == name
+    begun = network.build(QUICK, ELEMENTS, seed=3)
+    quick, plain = (parameters_of(tmp_path / name) for name in ("quick", "plain"))
+    moved = off = 0.0
+    for name, parameter in begun.named_parameters():
+        moved += float(((plain[name] - parameter.detach()) ** 2).sum())
+        off += float(((quick[name] - plain[name]) ** 2).sum())
+    assert moved > 0
+    assert off < 0.05**2 * moved
+
+
+def test_where_loops_cannot_be_had_the_slower_way_is_taken(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def no_loops(_: Any) -> Any:
+        raise OSError("the cache is not writable")
+
+    monkeypatch.setattr(quick_mace, "possible", lambda _: True)
+    monkeypatch.setattr(quick_mace, "Quick", no_loops)
+    assert quick_mace.quick_or_none(plain_mace.constants_of(network.build(QUICK, ELEMENTS))) is None
+    assert "cannot be had (the cache is not writable)" in capfd.readouterr().out
 
 
 @pytest.mark.torch

@@ -1,6 +1,7 @@
 """The compiled loops against the written-out network, which is itself tested against mace-torch."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("mace")
 
 from halmd.distill import network, plain_mace, quick_mace  # noqa: E402
+from halmd.distill.loops import compiler  # noqa: E402
 
 ELEMENTS = ("Cl", "Li", "Y", "Zr")
 WEIGHTS = network.Weights(10.0, 1.0, 20.0, 1e-3, 0.02, 1e-4)
 R_MAX_A = 4.5
 
-needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+HAS_LOOPS = shutil.which(compiler()) is not None and Path("/proc/cpuinfo").exists()
+needs_compiler = pytest.mark.skipif(not HAS_LOOPS, reason="no C++ compiler")
 
 
 def student(irreps: str = "32x0e", radial: tuple[int, ...] = (16, 16)) -> Any:
@@ -122,12 +125,21 @@ def test_forces_are_slopes_of_the_energy() -> None:
     assert float((slope * direction).sum()) == pytest.approx(expected, rel=2e-3)
 
 
+@needs_compiler
+def test_differentiating_twice_is_refused() -> None:
+    """The loops have first derivatives only: a second one would silently be nothing."""
+    quick, names, parameters = parts_of(student("16x0e"))
+    step = network.training_step(network.quick_energies(quick), names, WEIGHTS)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        step(parameters, batch_of())
+
+
 def test_vectors_and_odd_numbers_of_channels_are_left_to_the_network_itself() -> None:
     for irreps, fits in (("16x0e", True), ("16x0e + 16x1o", False), ("8x0e", False)):
         shape = StudentSettings(hidden_irreps=irreps, r_max_A=R_MAX_A)
         constants = plain_mace.constants_of(network.build(shape, ELEMENTS))
         possible = quick_mace.possible(constants)
-        assert possible == (fits and shutil.which("c++") is not None)
+        assert possible == (fits and HAS_LOOPS)
 
 
 def test_without_a_compiler_it_is_not_possible(monkeypatch: pytest.MonkeyPatch) -> None:

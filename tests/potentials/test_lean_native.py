@@ -1,4 +1,4 @@
-"""The lean driver on the native evaluator: the packaged calculator's forces, bit for bit."""
+"""The lean driver on the native evaluator, judged by the packaged calculator."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +55,19 @@ def test_another_user_of_the_calculator_does_no_harm(prepared: Path) -> None:
     before = forces(small.positions + 0.01)
     by_calculator(large, large.positions, calculator)
     np.testing.assert_array_equal(forces(small.positions + 0.01), before)
+
+
+def test_a_strained_copy_in_between_does_no_harm(prepared: Path) -> None:
+    """The packaged calculator may keep its list for another cell, and change it."""
+    calculator = load(prepared).calculator
+    atoms = crystal()
+    atoms.positions += np.random.default_rng(7).normal(0.0, 0.1, atoms.positions.shape)
+    forces = forces_of(atoms, calculator)
+    before = forces(atoms.positions)
+    strained = atoms.copy()
+    strained.set_cell(np.array(atoms.cell) * 1.002, scale_atoms=True)
+    assert np.abs(by_calculator(strained, strained.positions, calculator) - before).max() > 1e-4
+    np.testing.assert_allclose(forces(atoms.positions), before, atol=1e-5)
 
 
 def test_two_cells_in_turns_each_have_their_own(prepared: Path) -> None:

@@ -37,9 +37,10 @@ def quick() -> ModuleType:
     return module
 
 
-def product_of(features: str, out: str) -> Any:
-    """A tensor product of kind uvu with harmonics up to l = 3, as SevenNet builds them."""
-    first, edge, wanted = o3.Irreps(features), o3.Irreps.spherical_harmonics(3, 1), o3.Irreps(out)
+def product_of(features: str, out: str, lmax: int = 3) -> Any:
+    """A tensor product of kind uvu with harmonics up to lmax, as SevenNet builds them."""
+    edge = o3.Irreps.spherical_harmonics(lmax, 1)
+    first, wanted = o3.Irreps(features), o3.Irreps(out)
     parts, paths = [], []
     for i, (channels, one) in enumerate(first):
         for j, (_, other) in enumerate(edge):
@@ -61,16 +62,20 @@ def weights_at(lengths: Any, count: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("features", "out"),
+    ("features", "out", "lmax"),
     [
-        ("32x0e", "32x0e+16x1e+16x2e+16x3e"),
-        ("32x0e+16x1e+16x2e+16x3e", "32x0e+16x1e+16x2e+16x3e"),
-        ("16x0e+32x1e+16x2e", "16x0e"),
+        ("32x0e", "32x0e+16x1e+16x2e+16x3e", 3),
+        ("32x0e+16x1e+16x2e+16x3e", "32x0e+16x1e+16x2e+16x3e", 3),
+        ("16x0e+32x1e+16x2e", "16x0e", 3),
+        ("16x0e+16x1e+16x2e", "16x0e+16x1e+16x2e", 2),
+        ("16x0e+16x1e", "16x0e+16x1e+16x4e", 4),
     ],
 )
-def test_sums_and_gradients_are_those_of_e3nn(quick: ModuleType, features: str, out: str) -> None:
+def test_sums_and_gradients_are_those_of_e3nn(
+    quick: ModuleType, features: str, out: str, lmax: int
+) -> None:
     torch.manual_seed(3)
-    product = product_of(features, out)
+    product = product_of(features, out, lmax)
     atoms, count = 5, product.weight_numel
     targets = torch.tensor(sorted([0, 0, 0, 1, 1, 3, 3, 3, 3, 4]))  # atom 2 has no neighbour
     sources = torch.randint(0, atoms, (len(targets),))
@@ -123,7 +128,9 @@ def test_a_calculator_that_differs_is_not_handed_out(
     monkeypatch.setitem(sys.modules, "sevenn", ModuleType("sevenn"))
     monkeypatch.setitem(sys.modules, "sevenn.calculator", fake)
     monkeypatch.setattr(quick, "quickened", lambda plain: plain)
-    for found, refused in (((1e-7, 1e-5, 1e-7), False), ((1e-7, 1e-2, 1e-7), True)):
+    good = (1e-7, 1e-5, 1e-7)
+    bad = [(1e-3, *good[1:]), (good[0], 1e-2, good[2]), (*good[:2], 1e-3), (np.nan,) * 3]
+    for found, refused in ((good, False), *((each, True) for each in bad)):
         monkeypatch.setattr(quick, "differences", lambda *_, found=found: found)
         if refused:
             with pytest.raises(RuntimeError, match="differs from SevenNet"):

@@ -95,6 +95,7 @@ def _pair(
         "frame_fs": _FRAME_FS,
         "thermostat_ps": _THERMOSTAT_PS,
         "settle_ps": _SETTLE_PS,
+        "degrees_of_freedom": "3 N - 3",
     }
     name = f"{start.tag}-{temperature_K:g}K"
     # A run that is asked to be longer goes on; anything else that is changed makes another one.

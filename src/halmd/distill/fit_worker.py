@@ -2,7 +2,8 @@
 
 Every step, each worker takes a pack of its own and the gradients are averaged; then all make the
 same step. The order of the packs and the learning rate are functions of the step alone, so a fit
-that was killed goes on from its last checkpoint as if it had not been.
+that was killed goes on from its last checkpoint as if it had not been, as long as its steps are of
+the same kind: those of `quick_mace` and of differentiating twice differ by 1e-4 of the gradient.
 """
 
 import itertools
@@ -113,14 +114,16 @@ class _Fit:
             self._take_over(torch.load(job["start_from"], weights_only=True))
         # A short memory of the gradients' size: at the beginning they are a hundred times larger.
         self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
-        constants = plain_mace.constants_of(model)
-        self.compiled: dict[Capacity, network.Step] | None = {} if job["compiled"] else None
-        if job["compiled"] and self.device == "cpu" and quick_mace.possible(constants):
-            quick = quick_mace.Quick(constants)
+        wanted = job["compiled"] and self.device == "cpu"
+        quick = quick_mace.quick_or_none(plain_mace.constants_of(model)) if wanted else None
+        self.compiled: dict[Capacity, network.Step] | None = None
+        if quick is not None:
+            self.kind = "quick"
             self.energies = network.quick_energies(quick)
             self.plain_step = network.quick_step(quick, self.names, self._weights())
-            self.compiled = None
         else:
+            self.kind = "fused" if job["compiled"] else "plain"
+            self.compiled = {} if job["compiled"] else None
             self.energies = network.energy_function(model, self.device)
             self.plain_step = network.training_step(self.energies, self.names, self._weights())
         self.first = self._resume()
@@ -152,6 +155,10 @@ class _Fit:
                 f"{saved} is of a fit by {state['workers']} processes, not {self.workers}: set "
                 "`processes` back, or delete it"
             )
+        if state.get("kind", self.kind) != self.kind:
+            print(
+                f"{saved} is of {state['kind']} steps; going on with {self.kind} ones", flush=True
+            )
         self._take_over(dict(zip(self.names, state["parameters"], strict=True)))
         self.optimiser.load_state_dict(state["optimiser"])
         return int(state["step"])
@@ -163,6 +170,7 @@ class _Fit:
                 {
                     "step": step,
                     "workers": self.workers,
+                    "kind": self.kind,
                     "parameters": [p.detach().cpu() for p in self.parameters],
                     "optimiser": self.optimiser.state_dict(),
                 },

@@ -6,7 +6,6 @@
 // shorter than the cutoff are empty.
 
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 typedef float V __attribute__((vector_size(64), aligned(4)));
@@ -54,11 +53,11 @@ static void edges_of(long n, long width, const float* vectors, const long* neigh
     e.r = r;
     for (int a = 0; a < 3; ++a) e.n[a] = v[a] / r;
     harmonics(e.n, e.y);
-    float s = (r - table.first) / table.step;
-    if (s < 0) s = 0;
-    long knot = (long)s;
-    if (knot > table.knots - 2) knot = table.knots - 2;
-    const float t = s - knot, t2 = t * t, t3 = t2 * t, d = 1 / table.step;
+    const float s = (r - table.first) / table.step;
+    // Nearer than the first knot weights stay what they are there.
+    const bool inside = s > 0;
+    const long knot = inside ? (long)s : 0;
+    const float t = inside ? s - knot : 0, t2 = t * t, t3 = t2 * t, d = inside ? 1 / table.step : 0;
     e.knot = knot;
     e.h[0] = 2 * t3 - 3 * t2 + 1; e.h[1] = t3 - 2 * t2 + t;
     e.h[2] = 3 * t2 - 2 * t3;     e.h[3] = t3 - t2;

@@ -137,9 +137,9 @@ def _library(source: str) -> ctypes.CDLL:
     """The compiled source; kept in the user's cache, by its content and the kind of processor."""
     flags = [*_FLAGS, "-std=c++17", "-shared", "-fPIC"]
     facts = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    abilities = next((line for line in facts if line.startswith("flags")), "")
+    abilities = next((line for line in facts if line.startswith(("flags", "Features"))), "")
     key = hashlib.sha256("\n".join([source, abilities, *flags]).encode()).hexdigest()[:24]
-    root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "halmd" / "kernels"
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "halmd" / "kernels"
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     target = root / f"{key}.so"
     if not target.exists():

@@ -16,6 +16,7 @@ Functions and parameters are those of `plain_mace`, against which both passes ar
 
 import ctypes
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from halmd.distill.loops import compiler, library_of
 from halmd.distill.plain_mace import (
@@ -47,6 +49,17 @@ def possible(c: Constants) -> bool:
     scalars = all(len(layer) == 1 and layer[0].components == 1 for layer in c.contractions)
     tools = shutil.which(compiler()) is not None and Path("/proc/cpuinfo").is_file()
     return scalars and c.channels % _LANES == 0 and tools
+
+
+def quick_or_none(c: Constants) -> "Quick | None":
+    """The network by compiled loops, or None, with a line that says why, where that cannot be."""
+    if not possible(c):
+        return None
+    try:
+        return Quick(c)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"compiled loops cannot be had ({error}); taking the slower way", flush=True)
+        return None
 
 
 def _at(tensor: Tensor | None) -> ctypes.c_void_p:
@@ -76,15 +89,18 @@ class _SumEdges(torch.autograd.Function):  # type: ignore[misc]
         return out
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         features, table, vectors, neighbours = ctx.saved_tensors
+        # Kept in a name: what is called sees only its address.
+        g = gradients[0].contiguous()
         _, of_table, of_vectors, _, _ = ctx.needs_input_grad
         g_features = torch.zeros_like(features)
         g_table = torch.zeros_like(table) if of_table else None
         g_vectors = torch.zeros_like(vectors) if of_vectors else None
         ctx.of.library.sum_edges_back(
             *_edge_arguments(features, table, vectors, neighbours, ctx.of),
-            _at(gradients[0].contiguous()),
+            _at(g),
             _at(g_features),
             _at(g_vectors),
             _at(g_table),
@@ -119,6 +135,7 @@ class _OfSpecies(torch.autograd.Function):  # type: ignore[misc]
         return out
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, weight, species = ctx.saved_tensors
         g = gradients[0].contiguous()
@@ -147,8 +164,10 @@ class _Contract(torch.autograd.Function):  # type: ignore[misc]
         return out
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, weights, species = ctx.saved_tensors
+        g = gradients[0].contiguous()
         g_x = torch.empty_like(x)
         g_weights = torch.zeros_like(weights) if ctx.needs_input_grad[1] else None
         ctx.of.library.contract_back(
@@ -157,7 +176,7 @@ class _Contract(torch.autograd.Function):  # type: ignore[misc]
             _at(x),
             _at(weights),
             _at(species),
-            _at(gradients[0].contiguous()),
+            _at(g),
             _at(g_x),
             _at(g_weights),
         )

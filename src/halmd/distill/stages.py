@@ -142,7 +142,7 @@ def made_of(settings: DistillSettings, name: str) -> dict[str, Any]:
     return {
         "seed": settings.seed,
         "elements": list(settings.elements),
-        # Compiled or not, the fit is the same.
+        # Compiled or not, the fit is the same but for rounding.
         "explorer" if name.startswith("explorer-") else "student": said(
             shape_of(settings, name), "compiled"
         ),

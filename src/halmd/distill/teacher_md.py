@@ -45,13 +45,17 @@ class Sum(Calculator):  # type: ignore[misc]
 
 def by_ase(atoms: Atoms, job: dict[str, Any], rng: np.random.Generator) -> Any:
     """ASE's stochastic velocity rescaling with the calculator of `atoms`."""
-    return Bussi(
+    dynamics = Bussi(
         atoms,
         job["timestep_fs"] * units.fs,
         temperature_K=job["temperature_K"],
         taut=job["thermostat_ps"] * 1000 * units.fs,
         rng=rng,
     )
+    # The total momentum is zero and stays so; ASE counts its three degrees of freedom too.
+    dynamics.ndof = 3 * len(atoms) - 3
+    dynamics.target_kinetic_energy = 0.5 * dynamics.ndof * units.kB * job["temperature_K"]
+    return dynamics
 
 
 def run(atoms: Atoms, job: dict[str, Any], mover: Any = by_ase) -> None:

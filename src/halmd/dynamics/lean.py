@@ -31,9 +31,10 @@ class Forces(Protocol):
 def forces_of(atoms: Atoms, calculator: Any) -> Forces:
     """Forces on moving atoms in a cell at rest, by the shortest way that the calculator has."""
     evaluator = getattr(calculator, "evaluator", None)
-    if getattr(calculator, "neighbor_skin", 0.0) > 0 and all(
-        callable(getattr(evaluator, name, None)) for name in _CALLS
-    ):
+    # Another mode, as without a compiler, has the same calls and does not answer them.
+    direct = getattr(evaluator, "streamed_edges_mode", None) == "direct"
+    skin_A = getattr(calculator, "neighbor_skin", 0.0)
+    if direct and skin_A > 0 and all(callable(getattr(evaluator, n, None)) for n in _CALLS):
         return _NativeForces(atoms, calculator)
     own = atoms.copy()
     own.calc = calculator
@@ -53,13 +54,14 @@ class _NativeForces:
         self._atoms, self._calculator = atoms.copy(), calculator
         self._reference: Floats = atoms.positions.copy()
         self._cache: Any = None
-        self._generation: Any = None
+        self._geometry = self._generation = 0
 
     def __call__(self, positions_A: Floats) -> Floats:
         """Forces; the neighbour list serves while nothing moved by half the skin."""
-        # Whoever else asks this calculator leaves another neighbour list in it.
-        mine = self._cache is not None and self._calculator._neighbor_cache is self._cache
-        if not mine or self._left_skin(positions_A):
+        # Whoever else asks this calculator leaves another neighbour list in it, or another cell.
+        cache = self._calculator._neighbor_cache
+        mine = cache is not None and cache is self._cache
+        if not mine or cache.geometry_generation != self._geometry or self._left_skin(positions_A):
             self._rebuild(positions_A)
         cache, evaluator = self._cache, self._calculator.evaluator
         evaluator._compute_prepared_factorized_positions(
@@ -84,6 +86,7 @@ class _NativeForces:
         inputs = self._calculator._mace_inputs(self._atoms, native_geometry=True)
         self._generation = self._calculator._compute_mace(inputs, atoms=self._atoms)
         self._cache = self._calculator._neighbor_cache
+        self._geometry = self._cache.geometry_generation
         self._reference = positions_A.copy()
 
 
@@ -172,6 +175,8 @@ class Motion:
             positions += half * velocities
             forces = self._forces_at(positions)
             velocities += half * forces * self._per_mass
+        if not np.isfinite(positions).all():
+            raise FloatingPointError("positions are no longer numbers")
         self._forces = forces
         self.atoms.positions = positions
         self.atoms.set_velocities(velocities)
