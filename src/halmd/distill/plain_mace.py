@@ -334,6 +334,7 @@ def radial_basis(lengths: Tensor, c: Constants) -> Tensor:
 
 
 def radial_network(p: Mapping[str, Tensor], c: Constants, name: str, x: Tensor) -> Tensor:
+    """Weights of all paths and channels, shape (n, n_paths N), of radial basis functions (n, 8)."""
     for layer in range(c.n_radial_layers + 1):
         weight = p[f"{name}.layer{layer}.weight"]
         x = x @ (weight / math.sqrt(weight.shape[0]))
