@@ -2,7 +2,7 @@
 
     python benchmarks/dynamics.py [--potential NAME] [--steps 400] [--atoms 30 60 120 240]
 
-The same potential, cells (rocksalt with the metals of Li3MX6) and thread, in turn, in this one call.
+The same potential, cells (rocksalt with some yttrium) and thread, in turn, in this one call.
 `bare` is the native call alone at moving positions. Prints milliseconds a step and the ratios of
 both drivers to it.
 """
