@@ -5,8 +5,8 @@
 The same snapshots, model, loss and thread, in turn, in this one call: energies, forces and stresses
 of a batch, the loss, and its gradient in all parameters. `mace-torch` is ScaleShiftMACE as
 `mace_run_train` calls it. halmd differentiates the written-out network twice (`plain_mace`), does
-so in one fused program (for vectors, and where there is no C++ compiler), or runs compiled loops
-that need first derivatives only (`quick_mace`, for scalars). Prints seconds a step, atoms a second,
+so in one fused program (where there is no C++ compiler), or runs compiled loops that need first
+derivatives only (`quick_mace`). Prints seconds a step, atoms a second,
 the ratio to mace-torch, and how far the gradients are from mace-torch's. Fusing takes one to three
 minutes and is not counted; `--no-fused` leaves it out.
 """

@@ -71,6 +71,20 @@ static inline V spline(const float* f, long row, const float* h) {
   return h[0] * ld(f) + h[1] * ld(f + row) + h[2] * ld(f + 2 * row) + h[3] * ld(f + 3 * row);
 }
 
+// Gradients of the edge vectors, from those of the harmonics and of the length, lane by lane.
+static void vectors_back(const std::vector<Edge>& edges, const float* lane, float* g_vectors) {
+  for (const Edge& e : edges) {
+    float gy[16], gn[3] = {0, 0, 0};
+    for (int k = 0; k < 16; ++k) gy[k] = sum(ld(lane + 16 * k));
+    const float gr = sum(ld(lane + 256));
+    lane += 17 * 16;
+    harmonics_back(e.n, gy, gn);
+    const float along = gn[0] * e.n[0] + gn[1] * e.n[1] + gn[2] * e.n[2];
+    for (int a = 0; a < 3; ++a)
+      g_vectors[3 * e.place + a] += (gn[a] - along * e.n[a]) / e.r + gr * e.n[a];
+  }
+}
+
 // out[n, lm, u] = sum over edges of w_l,u(r) Y_lm features[to, u]
 extern "C" void sum_edges(long atoms, long width, long channels, const float* vectors,
                           const long* neighbours, const float* features, const float* at, long knots,
@@ -138,18 +152,7 @@ extern "C" void sum_edges_back(long atoms, long width, long channels, const floa
         }
       }
     }
-    if (!g_vectors) continue;
-    const float* lane = lanes.data();
-    for (const Edge& e : edges) {
-      float gy[16], gn[3] = {0, 0, 0};
-      for (int k = 0; k < 16; ++k) gy[k] = sum(ld(lane + 16 * k));
-      const float gr = sum(ld(lane + 256));
-      lane += 17 * 16;
-      harmonics_back(e.n, gy, gn);
-      const float along = gn[0] * e.n[0] + gn[1] * e.n[1] + gn[2] * e.n[2];
-      for (int a = 0; a < 3; ++a)
-        g_vectors[3 * e.place + a] = (gn[a] - along * e.n[a]) / e.r + gr * e.n[a];
-    }
+    if (g_vectors) vectors_back(edges, lanes.data(), g_vectors);
   }
 }
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +14,14 @@ import torch
 from e3nn.o3._spherical_harmonics import _spherical_harmonics
 from torch import Tensor
 
-from halmd.distill.plain_mace import Constants, Contraction
+from halmd.distill.plain_mace import Constants, Contraction, Convolution
 
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
 """Not -ffast-math, which would make the whole process flush subnormal numbers to zero."""
+
+_NOTHING = 1e-9
+_HARMONICS_AT = (0, 1, 4, 9)
+"""First component of l = 0, 1, 2, 3."""
 
 _KERNELS = Path(__file__).with_name("kernels.cpp")
 
@@ -75,61 +79,221 @@ def _monomial(coefficient: float, power: Sequence[int]) -> str:
     return " * ".join([f"{coefficient:.9e}f", *factors])
 
 
-def _contraction_source(monomials: Sequence[tuple[int, ...]]) -> str:
-    """C++ of a sum of monomials of 16 components with weights for each species and channel."""
-    products = [" * ".join(f"a{i}" for i in factors) for factors in monomials]
-    forward = "\n".join(
-        f"    out += ld(w + {k} * channels) * ({text});" for k, text in enumerate(products)
-    )
-    back = []
-    for k, (factors, text) in enumerate(zip(monomials, products, strict=True)):
-        back.append(f"    {{ const V t = g * ld(w + {k} * channels);")
+def pairs_of(contraction: Contraction) -> list[tuple[int, int]]:
+    """Components and monomials (numbered through all degrees) that have a coefficient."""
+    found, first = [], 0
+    for part in contraction.degrees:
+        count = len(part.factors)
+        used = (part.coefficients.reshape(contraction.components, -1, count).abs() > _NOTHING).any(
+            1
+        )
+        found += [(int(c), first + int(k)) for c, k in used.nonzero().tolist()]
+        first += count
+    return sorted(found, key=lambda pair: (pair[1], pair[0]))
+
+
+def _contraction_source(number: int, contraction: Contraction) -> str:
+    """C++ of sums of monomials of 16 components with weights for each species and channel.
+
+    `contract_<number>` and its `_back`; for each of `pairs_of` there is a weight.
+    """
+    monomials = [tuple(row) for part in contraction.degrees for row in part.factors.tolist()]
+    pairs = pairs_of(contraction)
+    forward: list[str] = []
+    back: list[str] = []
+    for k, factors in enumerate(monomials):
+        mine = [(place, c) for place, (c, monomial) in enumerate(pairs) if monomial == k]
+        product = " * ".join(f"a{i}" for i in factors)
+        forward.append(f"{{ const V m = {product};")
+        forward += [f"  out{c} += ld(w + {place} * channels) * m;" for place, c in mine]
+        forward.append("}")
+        slope = " + ".join(f"g{c} * ld(w + {place} * channels)" for place, c in mine)
+        back.append(f"{{ const V t = {slope};")
         if len(factors) == 3:
             i, j, m = factors
-            back.append(f"      const V b = a{i} * a{j}, s = t * a{m};")
-            back.append(f"      d{i} += s * a{j}; d{j} += s * a{i}; d{m} += t * b;")
-            text = f"b * a{m}"
+            back.append(f"  const V b = a{i} * a{j}, s = t * a{m};")
+            back.append(f"  d{i} += s * a{j}; d{j} += s * a{i}; d{m} += t * b;")
+            product = f"b * a{m}"
         elif len(factors) == 2:
             i, j = factors
-            back.append(f"      d{i} += t * a{j}; d{j} += t * a{i};")
+            back.append(f"  d{i} += t * a{j}; d{j} += t * a{i};")
         else:
-            back.append(f"      d{factors[0]} += t;")
-        back.append(f"      if (gw) add(gw + {k} * channels, g * ({text})); }}")
+            back.append(f"  d{factors[0]} += t;")
+        back.append(f"  if (gw) {{ const V m = {product};")
+        back += [f"    add(gw + {place} * channels, g{c} * m);" for place, c in mine]
+        back.append("  } }")
+    each = range(contraction.components)
+    size = contraction.components
     loads = " ".join(f"const V a{k} = ld(x + {k} * channels);" for k in range(16))
-    zeros = " ".join(f"V d{k} = {{}};" for k in range(16))
-    stores = " ".join(f"st(gx + {k} * channels, d{k});" for k in range(16))
-    count = len(monomials)
     return f"""
-extern "C" void contract(long atoms, long channels, const float* xs, const float* weights,
-                         const long* species, float* to) {{
+extern "C" void contract_{number}(long atoms, long channels, const float* xs, const float* weights,
+                                  const long* species, float* to) {{
   for (long n = 0; n < atoms; ++n) for (long u = 0; u < channels; u += 16) {{
     const float* x = xs + n * 16 * channels + u;
-    const float* w = weights + species[n] * {count} * channels + u;
+    const float* w = weights + species[n] * {len(pairs)} * channels + u;
     {loads}
-    V out = {{}};
-{forward}
-    st(to + n * channels + u, out);
+    {" ".join(f"V out{c} = {{}};" for c in each)}
+{_lines(forward, 4)}
+    {" ".join(f"st(to + (n * {size} + {c}) * channels + u, out{c});" for c in each)}
   }}
 }}
-extern "C" void contract_back(long atoms, long channels, const float* xs, const float* weights,
-                              const long* species, const float* gs, float* gxs, float* gweights) {{
+extern "C" void contract_{number}_back(long atoms, long channels, const float* xs,
+                                       const float* weights, const long* species, const float* gs,
+                                       float* gxs, float* gweights) {{
   for (long n = 0; n < atoms; ++n) for (long u = 0; u < channels; u += 16) {{
     const float* x = xs + n * 16 * channels + u;
     float* gx = gxs + n * 16 * channels + u;
-    const float* w = weights + species[n] * {count} * channels + u;
-    float* gw = gweights ? gweights + species[n] * {count} * channels + u : nullptr;
-    const V g = ld(gs + n * channels + u);
+    const long of_species = species[n] * {len(pairs)} * channels + u;
+    const float* w = weights + of_species;
+    float* gw = gweights ? gweights + of_species : nullptr;
+    {" ".join(f"const V g{c} = ld(gs + (n * {size} + {c}) * channels + u);" for c in each)}
     {loads}
-    {zeros}
-{chr(10).join(back)}
-    {stores}
+    {" ".join(f"V d{k} = {{}};" for k in range(16))}
+{_lines(back, 4)}
+    {" ".join(f"st(gx + {k} * channels, d{k});" for k in range(16))}
   }}
 }}
 """
 
 
-def _monomials(contraction: Contraction) -> list[tuple[int, ...]]:
-    return [tuple(row) for part in contraction.degrees for row in part.factors.tolist()]
+def components_of(path: Convolution) -> slice:
+    """Components of the features of a neighbour, scalars before vectors, that a path takes."""
+    return slice(1, 4) if path.of_vectors else slice(0, 1)
+
+
+def _mixed_source(paths: Sequence[Convolution]) -> str:
+    """C++ of the sums over neighbours with scalars and vectors: `sum_mixed`, `sum_mixed_back`.
+
+    Components of what comes out are those of the paths, one path after the other.
+    """
+    out = sum(2 * path.order + 1 for path in paths)
+    forward, back, at = [], [], 0
+    for number, path in enumerate(paths):
+        forward.append(_mixed_path(number, path, at, out))
+        back.append(_mixed_path_back(number, path, at, out))
+        at += 2 * path.order + 1
+    arguments = """long atoms, long width, long channels, const float* vectors,
+    const long* neighbours, const float* features, const float* at, long knots, float first,
+    float step, float cutoff"""
+    return f"""
+extern "C" void sum_mixed({arguments}, float* out) {{
+  const Table table = {{at, knots, {len(paths)} * channels, first, step}};
+  std::vector<Edge> edges;
+  std::vector<float> turned;
+  for (long n = 0; n < atoms; ++n) {{
+    edges_of(n, width, vectors, neighbours, cutoff, table, edges);
+    const long count = (long)edges.size();
+    turned.resize((count + 1) * 21);
+{"".join(forward)}
+  }}
+}}
+extern "C" void sum_mixed_back({arguments}, const float* g_out, float* g_features,
+                               float* g_vectors, float* g_table) {{
+  const Table table = {{at, knots, {len(paths)} * channels, first, step}};
+  std::vector<Edge> edges;
+  std::vector<float> lanes;
+  for (long n = 0; n < atoms; ++n) {{
+    edges_of(n, width, vectors, neighbours, cutoff, table, edges);
+    const long count = (long)edges.size();
+    if (g_vectors) lanes.assign((count + 1) * 17 * 16, 0.0f);
+{"".join(back)}
+    if (g_vectors) vectors_back(edges, lanes.data(), g_vectors);
+  }}
+}}
+"""
+
+
+def _mixed_path(number: int, path: Convolution, at: int, out: int) -> str:
+    coupling = path.coupling.double().numpy()
+    first = _HARMONICS_AT[path.harmonics]
+    na, _, no = coupling.shape
+    turned: list[str] = []
+    terms: dict[int, list[str]] = {o: [] for o in range(no)}
+    for a in range(na):
+        for o in range(no):
+            parts = [
+                f"{coupling[a, b, o]:.9e}f * y[{first + b}]"
+                for b in np.flatnonzero(np.abs(coupling[a, :, o]) > _NOTHING)
+            ]
+            if parts:
+                terms[o].append(f"t[{len(turned)}] * x{a}")
+                turned.append(" + ".join(parts))
+    x_at = components_of(path).start
+    return f"""
+    for (long e = 0; e < count; ++e) {{
+      const float* y = edges[e].y;
+      float* t = &turned[e * 21];
+{_lines((f"t[{k}] = {text};" for k, text in enumerate(turned)), 6)}
+    }}
+    for (long u = 0; u < channels; u += 16) {{
+      {" ".join(f"V acc{o} = {{}};" for o in range(no))}
+      for (long e = 0; e < count; ++e) {{
+        const float* x = features + (edges[e].to * 4 + {x_at}) * channels + u;
+        const float* t = &turned[e * 21];
+{_lines((f"const V x{a} = ld(x + {a} * channels);" for a in range(na)), 8)}
+        const float* f = at + edges[e].knot * 2 * table.row + {number} * channels + u;
+        const V w = spline(f, table.row, edges[e].h);
+{_lines((f"acc{o} += w * ({' + '.join(terms[o])});" for o in range(no) if terms[o]), 8)}
+      }}
+      float* to = out + (n * {out} + {at}) * channels + u;
+{_lines((f"st(to + {o} * channels, acc{o});" for o in range(no)), 6)}
+    }}"""
+
+
+def _mixed_path_back(number: int, path: Convolution, at: int, out: int) -> str:
+    coupling = path.coupling.double().numpy()
+    first = _HARMONICS_AT[path.harmonics]
+    na, nb, no = coupling.shape
+    used = np.abs(coupling) > _NOTHING
+    pairs = [(a, b) for a in range(na) for b in range(nb) if used[a, b].any()]
+    products = []
+    for a, b in pairs:
+        terms = [f"{coupling[a, b, o]:.9e}f * g{o}" for o in np.flatnonzero(used[a, b])]
+        products.append(f"const V p{a}_{b} = {' + '.join(terms)};")
+    body: list[str] = []
+    of_y: dict[int, list[str]] = {b: [] for _, b in pairs}
+    for a in range(na):
+        of_a = [b for one, b in pairs if one == a]
+        if of_a:
+            q = " + ".join(f"y[{first + b}] * p{a}_{b}" for b in of_a)
+            body += [
+                f"const V x{a} = ld(x + {a} * channels), q{a} = {q};",
+                f"gw += x{a} * q{a};",
+                f"add(gx + {a} * channels, w * q{a});",
+            ]
+            for b in of_a:
+                of_y[b].append(f"x{a} * p{a}_{b}")
+    lanes = [
+        f"add(lane + {16 * (first + b)}, w * ({' + '.join(terms)}));" for b, terms in of_y.items()
+    ]
+    x_at = components_of(path).start
+    return f"""
+    for (long u = 0; u < channels; u += 16) {{
+      const float* from = g_out + (n * {out} + {at}) * channels + u;
+{_lines((f"const V g{o} = ld(from + {o} * channels);" for o in range(no)), 6)}
+{_lines(products, 6)}
+      for (long e = 0; e < count; ++e) {{
+        const long place = (edges[e].to * 4 + {x_at}) * channels + u;
+        const float* x = features + place;
+        float* gx = g_features + place;
+        const float* y = edges[e].y;
+        const long knot = edges[e].knot * 2 * table.row + {number} * channels + u;
+        const V w = spline(at + knot, table.row, edges[e].h);
+        V gw = {{}};
+{_lines(body, 8)}
+        if (g_table)
+          for (int c = 0; c < 4; ++c) add(g_table + knot + c * table.row, edges[e].h[c] * gw);
+        if (g_vectors) {{
+          float* lane = &lanes[e * 17 * 16];
+{_lines(lanes, 10)}
+          add(lane + 256, gw * spline(at + knot, table.row, edges[e].dh));
+        }}
+      }}
+    }}"""
+
+
+def _lines(texts: Iterable[str], indent: int) -> str:
+    return "\n".join(" " * indent + text for text in texts)
 
 
 @cache
@@ -152,15 +316,14 @@ def _library(source: str) -> ctypes.CDLL:
 
 
 def library_of(c: Constants) -> ctypes.CDLL:
-    """The compiled loops for networks with these constants."""
-    monomials = _monomials(c.contractions[0][0])
-    if any(_monomials(layer[0]) != monomials for layer in c.contractions):
+    """The compiled loops for networks with these constants, with vectors or without."""
+    first, *_ = c.contractions[0]
+    if any(pairs_of(layer[0]) != pairs_of(first) for layer in c.contractions):
         raise ValueError("the layers have different contractions")
-    if any([p.order for p in layer] != [0, 1, 2, 3] for layer in c.convolutions):
-        raise ValueError("the convolutions are not of scalars with harmonics of l = 0, 1, 2, 3")
-    parts = (
-        _KERNELS.read_text(encoding="utf-8"),
-        _harmonics_source(c.norms),
-        _contraction_source(monomials),
-    )
+    if [path.order for path in c.convolutions[0]] != [0, 1, 2, 3]:
+        raise ValueError("the first layer is not of scalars with harmonics of l = 0, 1, 2, 3")
+    parts = [_KERNELS.read_text(encoding="utf-8"), _harmonics_source(c.norms)]
+    parts += [_contraction_source(n, part) for n, part in enumerate(c.contractions[0])]
+    if len(c.contractions[0]) > 1:
+        parts.append(_mixed_source(c.convolutions[1]))
     return _library("".join(parts))

@@ -220,7 +220,7 @@ def quick_step(quick: Quick, names: Sequence[str], weights: Weights) -> Step:
     def step(parameters: list[Tensor], batch: list[Tensor]) -> list[Tensor]:
         _, species, neighbours, *_ = batch
         ready = quick.ready(dict(zip(names, parameters, strict=True)))
-        fixed = [value.detach() for value in ready]
+        fixed = ready.detached()
         vectors = batch[0].detach().requires_grad_(True)
         of_atoms = quick.energies(fixed, vectors, species, neighbours)
         (slope,) = torch.autograd.grad(of_atoms.sum(), vectors)
