@@ -5,13 +5,18 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from ase import Atoms
 from hypothesis import given
 from hypothesis import strategies as st
 from toy_cells import RECORD
 
 from halmd.composition import parse_formula
 from halmd.config import Settings
+from halmd.distill.card import covered_starts
+from halmd.distill.judge import trained_crystals, trained_elements
 from halmd.distill.settings import DistillSettings, load_distill
+from halmd.distill.stages import made_of
+from halmd.distill.starts import Start
 from halmd.errors import HalmdError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -155,3 +160,24 @@ def test_any_nonsense_is_refused_in_one_line_or_accepted(
     except HalmdError as error:
         problem = str(error)
     assert "\n" not in problem
+
+
+def test_what_is_not_covered_is_learnt_and_not_vouched_for() -> None:
+    """It changes what the card says, and nothing of what was made."""
+    families = [
+        {"name": "chlorides", "compositions": ["Li3YCl6"]},
+        {"name": "ytterbium", "compositions": ["Li3YbCl6"], "covered": False},
+    ]
+    settings = DistillSettings.model_validate(RECORD | {"families": families})
+    starts = [
+        Start("Li3YCl6-P-0-00", "chlorides", "Li3YCl6", Atoms("LiYCl"), held_out=False),
+        Start("Li3YbCl6-Q-0-00", "ytterbium", "Li3YbCl6", Atoms("LiYbCl"), held_out=False),
+    ]
+    found = covered_starts(settings.families, starts)
+    assert trained_elements(found) == ["Cl", "Li", "Y"]
+    assert trained_crystals(found) == ["P"]
+    assert trained_elements(starts) == ["Cl", "Li", "Y", "Yb"]
+    both = [families[0], {k: v for k, v in families[1].items() if k != "covered"}]
+    other = DistillSettings.model_validate(RECORD | {"families": both})
+    assert settings.elements == other.elements
+    assert made_of(settings, "final") == made_of(other, "final")

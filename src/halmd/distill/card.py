@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,14 +60,14 @@ def register(settings: DistillSettings, validation: Record) -> Path:
 
 def card(settings: DistillSettings, validation: Record) -> Record:
     """Everything a user may ask of a student: what it learnt, from whom, and how well."""
-    starts = all_starts(settings)
+    families = [family for each in settings.with_included() for family in each.families]
+    starts = covered_starts(families, all_starts(settings))
     return {
         "name": settings.name,
         "elements": trained_elements(starts),
         "crystals": trained_crystals(starts),
-        "families": [
-            _family(family) for each in settings.with_included() for family in each.families
-        ],
+        "families": [_family(family) for family in families if family.covered],
+        "learnt_but_not_covered": [_family(family) for family in families if not family.covered],
         "r_max_A": settings.student.r_max_A,
         "shape": settings.student.hidden_irreps,
         "teacher": [term.model_dump() for term in settings.teacher.terms],
@@ -85,6 +86,12 @@ def card(settings: DistillSettings, validation: Record) -> Record:
         "versions": {p: version(p) for p in ("mace-torch", "torch", "symmetrix-xl", "ase")},
         "python": platform.python_version(),
     }
+
+
+def covered_starts(families: Sequence[FamilySettings], starts: Sequence[Start]) -> list[Start]:
+    """Orderings of the families that the card vouches for."""
+    names = {family.name for family in families if family.covered}
+    return [start for start in starts if start.family in names]
 
 
 def _family(family: FamilySettings) -> str:

@@ -89,6 +89,9 @@ class FamilySettings(Settings):
     """As it stands in the card."""
     compositions: Annotated[list[CompositionSettings], Field(min_length=1)]
     """Formulas, or mappings with `formula:` and more."""
+    covered: bool = True
+    """Whether the card vouches for it: elements and crystals of no covered family are refused by
+    campaigns, although the student learnt and was judged on them."""
 
     @field_validator("compositions", mode="before")
     @classmethod

@@ -128,6 +128,9 @@ def made_of(settings: DistillSettings, name: str) -> dict[str, Any]:
 
     if name == "seeds":
         every = said(settings)
+        for family in every["families"]:
+            # Decides what the card vouches for, and no snapshot.
+            family.pop("covered", None)
         return {key: every.get(key) for key in ("seed", "mobile", "families", "cells", "seeds")}
     if name == "cores":
         return {"seeds": before("seeds"), "cores": settings.cores}
