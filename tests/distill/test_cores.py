@@ -5,7 +5,15 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from halmd.distill.cores import DOUBLING_A, INNERMOST_A, NEAREST_A, pushed, pushed_in, trusted
+from halmd.distill.cores import (
+    COPIES,
+    DOUBLING_A,
+    INNERMOST_A,
+    NEAREST_A,
+    pushed,
+    pushed_in,
+    trusted,
+)
 from halmd.distill.label import Labelled
 
 JOIN_A = 1.35
@@ -101,7 +109,7 @@ def test_a_second_contact_is_not_continued(contact: Labelled) -> None:
 def test_the_given_ones_are_kept_and_copies_are_seeded(contact: Labelled) -> None:
     one, other = (pushed_in([contact], seed=3) for _ in range(2))
     assert one[0] is contact
-    assert len(one) == 5
+    assert len(one) == 1 + COPIES
     assert all(
         np.array_equal(a.atoms.positions, b.atoms.positions)
         for a, b in zip(one, other, strict=True)

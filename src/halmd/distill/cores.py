@@ -20,7 +20,7 @@ from halmd.distill.starts import bare
 NEAREST_A = 1.3
 DOUBLING_A = 0.3
 INNERMOST_A = 0.6
-_COPIES = 2
+COPIES = 2
 _FEWEST_EV_PER_A = 2.0
 """A force between the two below this is no repulsion to go on from."""
 
@@ -43,7 +43,7 @@ def pushed_in(labelled: Sequence[Labelled], *, seed: int) -> list[Labelled]:
     rng = np.random.default_rng([seed, 6])
     found = list(labelled)
     for entry in labelled:
-        for _ in range(_COPIES):
+        for _ in range(COPIES):
             new = pushed(entry, rng)
             if new is not None:
                 found.append(new)
