@@ -1,9 +1,9 @@
 """Molecular dynamics at constant volume with next to nothing around the forces.
 
-ASE's integrators and the packaged calculator cost half a millisecond and more a step, a third of the
-forces of thirty atoms. Here a step is the native call, a check of the skin, and a dozen operations
-on small arrays (`benchmarks/dynamics.py` prints both). Explorations and checks of students run on it; production runs on the engine, which can be
-continued bit for bit.
+ASE's integrators and the packaged calculator cost half a millisecond and more a step, a third of
+the forces of thirty atoms. Here a step is the native call, a check of the skin, and a dozen
+operations on small arrays (`benchmarks/dynamics.py` prints both). Explorations and checks of
+students run on it; production runs on the engine, which can be continued bit for bit.
 """
 
 import math
