@@ -30,14 +30,14 @@ class Wall(Calculator):
         vector = atoms.get_distance(0, 1, mic=True, vector=True)
         length = np.linalg.norm(vector)
         x = JOIN_A - length
-        strength = FORCE_EV_PER_A * (1 + x / DOUBLING_A)
+        strength = FORCE_EV_PER_A * 2 ** (x / DOUBLING_A)
         forces = np.zeros((len(atoms), 3))
         forces[1] = strength * vector / length
         forces[0] = -forces[1]
         virial = -strength * np.outer(vector, vector) / length / atoms.get_volume()
         xx, yy, zz = np.diag(virial)
         self.results = {
-            "energy": FORCE_EV_PER_A * (x + x**2 / (2 * DOUBLING_A)),
+            "energy": FORCE_EV_PER_A * DOUBLING_A / np.log(2) * (2 ** (x / DOUBLING_A) - 1),
             "forces": forces,
             "stress": np.array([xx, yy, zz, virial[1, 2], virial[0, 2], virial[0, 1]]),
         }

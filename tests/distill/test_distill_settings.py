@@ -58,6 +58,7 @@ def test_plain_formulas_are_compositions(tmp_path: Path) -> None:
 
 FAMILY = RECORD["families"][0]
 TERM = RECORD["teacher"]["terms"][0]
+VECTORS = {"hidden_irreps": "32x0e + 32x1o"}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,15 @@ TERM = RECORD["teacher"]["terms"][0]
         ({"work": "my work"}, "a folder may hold letters"),
         ({"workers": 0}, "`workers`.*greater than or equal to 1"),
         ({"epochs": 3}, "did you mean `explorer.epochs`"),
+        ({"scaffold": {"hidden_irreps": "32x0e"}}, "scaffold: a student of 32x0e cannot begin"),
+        (
+            {"student": VECTORS, "scaffold": {"hidden_irreps": "16x0e"}},
+            r"scaffold: a student of 32x0e \+ 32x1o cannot begin as one of 16x0e",
+        ),
+        (
+            {"student": VECTORS, "scaffold": {"hidden_irreps": "32x0e", "r_max_A": 6}},
+            "scaffold: its r_max_A and radial must be those of the student",
+        ),
     ],
 )
 def test_mistake_is_one_line_with_its_path(

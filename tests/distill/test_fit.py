@@ -242,3 +242,28 @@ def test_a_fit_goes_on_from_an_earlier_one(tmp_path: Path, say: Say) -> None:
     )
     for name, values in before.items():
         assert torch.allclose(values, after[name], atol=1e-6), name
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("in_this_process")
+def test_a_student_with_vectors_begins_as_one_of_scalars(tmp_path: Path, say: Say) -> None:
+    fitted(tmp_path / "one", say)
+    larger = {"hidden_irreps": "4x0e + 4x1o", "learning_rate": 1e-9}
+    fit(
+        labelled_cells(12),
+        SHAPE.model_copy(update=larger),
+        ELEMENTS,
+        tmp_path / "two",
+        name="t",
+        seed=4,
+        workers=1,
+        start_from=tmp_path / "one",
+        say=say,
+    )
+    batch = network.bare_batch(chloride(), ELEMENTS, SHAPE.r_max_A)
+    energies = []
+    for path in (tmp_path / "one" / "s.model", tmp_path / "two" / "t.model"):
+        model = torch.load(path, weights_only=False)
+        p = {name: values.detach() for name, values in model.named_parameters()}
+        energies.append(network.energy_function(model)(p, batch, batch[0]).detach())
+    assert torch.allclose(energies[0], energies[1], rtol=1e-4, atol=1e-6)

@@ -13,7 +13,9 @@ from halmd.distill.stages import (
     learnt_by,
     made_of,
     model_file,
+    parent_of,
     shape_of,
+    student_names,
 )
 from halmd.files import read_json, write_json
 
@@ -93,3 +95,17 @@ def test_a_round_that_was_killed_at_its_beginning_begins_again(config: Path) -> 
     begin_round(settings)
     assert not (half / "rubbish").exists()
     assert load_distill(config).round == 1
+
+
+def test_a_round_goes_on_with_the_finished_student_and_not_with_its_scaffold(config: Path) -> None:
+    vectors = "student: {hidden_irreps: 16x0e + 16x1o}\nscaffold: {hidden_irreps: 16x0e}"
+    config.write_text(config.read_text().replace("student: {hidden_irreps: 16x0e}", vectors))
+    settings = load_distill(config)
+    assert student_names(settings) == ["explorer-1", "explorer-2", "scaffold", "final"]
+    assert parent_of(settings, "final") == "scaffold"
+    assert shape_of(settings, "scaffold").hidden_irreps == "16x0e"
+    finished(settings)
+    following = begin_round(settings)
+    assert student_names(following) == ["explorer-1", "explorer-2", "explorer-3", "final"]
+    assert parent_of(following, "final") == "explorer-3"
+    check_made_of(following, *in_order(following)[:-2])

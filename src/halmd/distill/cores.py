@@ -4,10 +4,10 @@ A universal potential is not trained on ions nearer than `NEAREST_A`, and what i
 noise: SevenNet-l3i5 has forces between 8 and 120 eV/Å for Li and Cl at 0.9 to 1.0 Å, and of either
 sign for Br and Br. Such labels are not learnt. A student that learns nothing there has holes, into
 which hot ions may fall. From cells in which the teacher was asked at a distance it still knows, the
-repulsion is continued inwards by a force that grows linearly and doubles every `DOUBLING_A`: not
-physics, but a wall.
+repulsion is continued inwards by a force that doubles every `DOUBLING_A`: not physics, but a wall.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +20,7 @@ from halmd.distill.starts import bare
 NEAREST_A = 1.3
 DOUBLING_A = 0.3
 INNERMOST_A = 0.6
-COPIES = 2
+COPIES = 4
 _FEWEST_EV_PER_A = 2.0
 """A force between the two below this is no repulsion to go on from."""
 
@@ -54,7 +54,7 @@ def pushed(entry: Labelled, rng: np.random.Generator) -> Labelled | None:
     """A copy whose nearest pair stands at a random shorter distance; None where there is none.
 
     With the force F of the pair (eV/Å, along its line) at its distance d, the pair at d - x has the
-    force F (1 + x / DOUBLING_A) and the energy rises by its integral. All other forces stay.
+    force F 2^(x / DOUBLING_A) and the energy rises by its integral. All other forces stay.
     """
     lengths = entry.atoms.get_all_distances(mic=True)
     np.fill_diagonal(lengths, np.inf)
@@ -74,11 +74,11 @@ def pushed(entry: Labelled, rng: np.random.Generator) -> Labelled | None:
     others[i, j] = others[j, i] = np.inf
     if others.min() < _OTHERS_A:
         return None
-    stronger = force * (1 + inwards / DOUBLING_A)
+    stronger = force * 2 ** (inwards / DOUBLING_A)
     forces = entry.forces_eV_per_A.copy()
     forces[i] -= (stronger - force) * along
     forces[j] += (stronger - force) * along
-    energy = entry.energy_eV + force * inwards + force * inwards**2 / (2 * DOUBLING_A)
+    energy = entry.energy_eV + (stronger - force) * DOUBLING_A / math.log(2)
     virial = (force * distance - stronger * (distance - inwards)) * np.outer(along, along)
     change = virial / atoms.get_volume()
     voigt = np.array([change[0, 0], change[1, 1], change[2, 2], *_shear(change)])

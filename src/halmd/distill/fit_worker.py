@@ -25,7 +25,9 @@ from torch import Tensor
 from halmd.distill import network, plain_mace, quick_mace
 from halmd.distill.fit import GRAPHS, JOB, PARAMETERS, PARENT, PROGRESS
 from halmd.distill.graphs import Capacity, Graph, by_room, capacities, pack, packs, share_out
+from halmd.distill.grown import grown
 from halmd.distill.settings import StudentSettings
+from halmd.distill.soap import Soap, layout_of
 from halmd.files import read_json, whole_file, write_json
 
 _CHECKPOINT = "checkpoint.pt"
@@ -111,11 +113,17 @@ class _Fit:
             p.detach().clone().to(self.device).requires_grad_(True) for p in model.parameters()
         ]
         if job["start_from"]:
-            self._take_over(torch.load(job["start_from"], weights_only=True))
-        # A short memory of the gradients' size: at the beginning they are a hundred times larger.
-        self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
+            self._take_over(self._earlier(Path(job["start_from"]), model))
+        shape = plain_mace.constants_of(model)
+        self.optimiser = Soap(
+            self.parameters,
+            [
+                layout_of(name, p.shape, shape.channels, shape.n_elements)
+                for name, p in zip(self.names, self.parameters, strict=True)
+            ],
+        )
         wanted = job["compiled"] and self.device == "cpu"
-        quick = quick_mace.quick_or_none(plain_mace.constants_of(model)) if wanted else None
+        quick = quick_mace.quick_or_none(shape) if wanted else None
         self.compiled: dict[Capacity, network.Step] | None = None
         if quick is not None:
             self.kind = "quick"
@@ -138,6 +146,17 @@ class _Fit:
             s.force_knee_meV_per_A / 1000,
             s.stress_knee_meV_per_A3 / 1000,
         )
+
+    def _earlier(self, parameters: Path, model: Any) -> dict[str, Tensor]:
+        """Parameters of an earlier fit, grown where this student has vectors and it had none."""
+        found: dict[str, Tensor] = torch.load(parameters, weights_only=True)
+        job = read_json(parameters.with_name(JOB))
+        shape = StudentSettings.model_validate(job["settings"])
+        if shape.hidden_irreps == self.settings.hidden_irreps:
+            return found
+        small = plain_mace.constants_of(network.build(shape, self.elements))
+        fresh = {name: p.detach() for name, p in model.named_parameters()}
+        return grown(found, small, plain_mace.constants_of(model), fresh)
 
     def _take_over(self, earlier: dict[str, Tensor]) -> None:
         with torch.no_grad():
@@ -199,9 +218,7 @@ class _Fit:
             parameter.grad = flat[at : at + parameter.numel()].reshape(parameter.shape)
             at += parameter.numel()
         torch.nn.utils.clip_grad_norm_(self.parameters, _LARGEST_GRADIENT)
-        for entry in self.optimiser.param_groups:
-            entry["lr"] = self.course.rate(number)
-        self.optimiser.step()
+        self.optimiser.step(self.course.rate(number))
         return float(flat[0])
 
     def errors(self) -> dict[str, float]:

@@ -2,19 +2,24 @@
 // loops.py compiles this together with what it generates: the spherical harmonics and their
 // gradient, and the symmetric contraction.
 //
-// Channels come in blocks of 16. Edges lie in a table of `width` places for every atom; those not
+// Channels come in blocks of as many as a register holds. Edges lie in a table of `width` places for every atom; those not
 // shorter than the cutoff are empty.
 
 #include <cmath>
 #include <vector>
 
-typedef float V __attribute__((vector_size(64), aligned(4)));
+#ifdef __AVX512F__
+static const long W = 16;
+#else
+static const long W = 8;
+#endif
+typedef float V __attribute__((vector_size(4 * W), aligned(4)));
 static inline V ld(const float* p) { return *(const V*)p; }
 static inline void st(float* p, V v) { *(V*)p = v; }
 static inline void add(float* p, V v) { st(p, ld(p) + v); }
 static inline float sum(V v) {
   float s = 0;
-  for (int k = 0; k < 16; ++k) s += v[k];
+  for (int k = 0; k < W; ++k) s += v[k];
   return s;
 }
 
@@ -75,9 +80,9 @@ static inline V spline(const float* f, long row, const float* h) {
 static void vectors_back(const std::vector<Edge>& edges, const float* lane, float* g_vectors) {
   for (const Edge& e : edges) {
     float gy[16], gn[3] = {0, 0, 0};
-    for (int k = 0; k < 16; ++k) gy[k] = sum(ld(lane + 16 * k));
-    const float gr = sum(ld(lane + 256));
-    lane += 17 * 16;
+    for (int k = 0; k < 16; ++k) gy[k] = sum(ld(lane + W * k));
+    const float gr = sum(ld(lane + W * 16));
+    lane += 17 * W;
     harmonics_back(e.n, gy, gn);
     const float along = gn[0] * e.n[0] + gn[1] * e.n[1] + gn[2] * e.n[2];
     for (int a = 0; a < 3; ++a)
@@ -93,7 +98,7 @@ extern "C" void sum_edges(long atoms, long width, long channels, const float* ve
   std::vector<Edge> edges;
   for (long n = 0; n < atoms; ++n) {
     edges_of(n, width, vectors, neighbours, cutoff, table, edges);
-    for (long u = 0; u < channels; u += 16) {
+    for (long u = 0; u < channels; u += W) {
       V acc[16] = {};
       for (const Edge& e : edges) {
         const float* f = at + e.knot * 2 * table.row + u;
@@ -117,8 +122,8 @@ extern "C" void sum_edges_back(long atoms, long width, long channels, const floa
   std::vector<float> lanes;
   for (long n = 0; n < atoms; ++n) {
     edges_of(n, width, vectors, neighbours, cutoff, table, edges);
-    if (g_vectors) lanes.assign(edges.size() * 17 * 16, 0.0f);
-    for (long u = 0; u < channels; u += 16) {
+    if (g_vectors) lanes.assign(edges.size() * 17 * W, 0.0f);
+    for (long u = 0; u < channels; u += W) {
       V g[16];
       for (int k = 0; k < 16; ++k) g[k] = ld(g_out + (n * 16 + k) * channels + u);
       float* lane = lanes.data();
@@ -146,9 +151,9 @@ extern "C" void sum_edges_back(long atoms, long width, long channels, const floa
             slope += x * q[l] * spline(f + l * channels, table.row, e.dh);
             w[l] *= x;
           }
-          for (int k = 0; k < 16; ++k) add(lane + 16 * k, w[L_OF[k]] * g[k]);
-          add(lane + 256, slope);
-          lane += 17 * 16;
+          for (int k = 0; k < 16; ++k) add(lane + W * k, w[L_OF[k]] * g[k]);
+          add(lane + W * 16, slope);
+          lane += 17 * W;
         }
       }
     }
@@ -175,7 +180,7 @@ static long kinds_of(long atoms, const long* species) {
 template <int R>
 static inline void times(const float* x, const float* w, long channels, const long* rows,
                          float* out) {
-  for (long u = 0; u < channels; u += 16) {
+  for (long u = 0; u < channels; u += W) {
     V acc[R] = {};
     for (long i = 0; i < channels; ++i) {
       const V row = ld(w + i * channels + u);
@@ -210,7 +215,7 @@ extern "C" void of_species_back(long atoms, long channels, long orders, const fl
       rows_of(atoms, channels, orders, species, s, l, rows);
       float* gw = g_weight + (s * orders + l) * channels * channels;
       for (long i = 0; i < channels; i += 8)
-        for (long u = 0; u < channels; u += 16) {
+        for (long u = 0; u < channels; u += W) {
           V acc[8] = {};
           for (const long row : rows) {
             const V gu = ld(g + row + u);

@@ -128,7 +128,7 @@ def _contraction_source(number: int, contraction: Contraction) -> str:
     return f"""
 extern "C" void contract_{number}(long atoms, long channels, const float* xs, const float* weights,
                                   const long* species, float* to) {{
-  for (long n = 0; n < atoms; ++n) for (long u = 0; u < channels; u += 16) {{
+  for (long n = 0; n < atoms; ++n) for (long u = 0; u < channels; u += W) {{
     const float* x = xs + n * 16 * channels + u;
     const float* w = weights + species[n] * {len(pairs)} * channels + u;
     {loads}
@@ -140,7 +140,7 @@ extern "C" void contract_{number}(long atoms, long channels, const float* xs, co
 extern "C" void contract_{number}_back(long atoms, long channels, const float* xs,
                                        const float* weights, const long* species, const float* gs,
                                        float* gxs, float* gweights) {{
-  for (long n = 0; n < atoms; ++n) for (long u = 0; u < channels; u += 16) {{
+  for (long n = 0; n < atoms; ++n) for (long u = 0; u < channels; u += W) {{
     const float* x = xs + n * 16 * channels + u;
     float* gx = gxs + n * 16 * channels + u;
     const long of_species = species[n] * {len(pairs)} * channels + u;
@@ -195,7 +195,7 @@ extern "C" void sum_mixed_back({arguments}, const float* g_out, float* g_feature
   for (long n = 0; n < atoms; ++n) {{
     edges_of(n, width, vectors, neighbours, cutoff, table, edges);
     const long count = (long)edges.size();
-    if (g_vectors) lanes.assign((count + 1) * 17 * 16, 0.0f);
+    if (g_vectors) lanes.assign((count + 1) * 17 * W, 0.0f);
 {"".join(back)}
     if (g_vectors) vectors_back(edges, lanes.data(), g_vectors);
   }}
@@ -225,7 +225,7 @@ def _mixed_path(number: int, path: Convolution, at: int, out: int) -> str:
       float* t = &turned[e * 21];
 {_lines((f"t[{k}] = {text};" for k, text in enumerate(turned)), 6)}
     }}
-    for (long u = 0; u < channels; u += 16) {{
+    for (long u = 0; u < channels; u += W) {{
       {" ".join(f"V acc{o} = {{}};" for o in range(no))}
       for (long e = 0; e < count; ++e) {{
         const float* x = features + (edges[e].to * 4 + {x_at}) * channels + u;
@@ -264,11 +264,11 @@ def _mixed_path_back(number: int, path: Convolution, at: int, out: int) -> str:
             for b in of_a:
                 of_y[b].append(f"x{a} * p{a}_{b}")
     lanes = [
-        f"add(lane + {16 * (first + b)}, w * ({' + '.join(terms)}));" for b, terms in of_y.items()
+        f"add(lane + {first + b} * W, w * ({' + '.join(terms)}));" for b, terms in of_y.items()
     ]
     x_at = components_of(path).start
     return f"""
-    for (long u = 0; u < channels; u += 16) {{
+    for (long u = 0; u < channels; u += W) {{
       const float* from = g_out + (n * {out} + {at}) * channels + u;
 {_lines((f"const V g{o} = ld(from + {o} * channels);" for o in range(no)), 6)}
 {_lines(products, 6)}
@@ -284,9 +284,9 @@ def _mixed_path_back(number: int, path: Convolution, at: int, out: int) -> str:
         if (g_table)
           for (int c = 0; c < 4; ++c) add(g_table + knot + c * table.row, edges[e].h[c] * gw);
         if (g_vectors) {{
-          float* lane = &lanes[e * 17 * 16];
+          float* lane = &lanes[e * 17 * W];
 {_lines(lanes, 10)}
-          add(lane + 256, gw * spline(at + knot, table.row, edges[e].dh));
+          add(lane + 16 * W, gw * spline(at + knot, table.row, edges[e].dh));
         }}
       }}
     }}"""

@@ -241,6 +241,17 @@ class BarSettings(Settings):
     teacher agrees with the forces on the way."""
 
 
+def _check_scaffold(small: StudentSettings, large: StudentSettings) -> None:
+    wanted = large.hidden_irreps.replace(" ", "").split("+")
+    if small.hidden_irreps != wanted[0] or len(wanted) != 2:
+        raise ValueError(
+            f"scaffold: a student of {large.hidden_irreps} cannot begin as one of "
+            f"{small.hidden_irreps}: the first must be N x 0e + N x 1o, the other the same N x 0e"
+        )
+    if (small.r_max_A, small.radial) != (large.r_max_A, large.radial):
+        raise ValueError("scaffold: its r_max_A and radial must be those of the student")
+
+
 class DistillSettings(Settings):
     """A whole distillation: everything that decides a student."""
 
@@ -283,6 +294,9 @@ class DistillSettings(Settings):
     """Student MD, labelled and learnt, one after the other."""
     student: StudentSettings = StudentSettings()
     """The student that is shipped."""
+    scaffold: StudentSettings | None = None
+    """A student of scalars (N x 0e) that is fitted first and that the shipped one, of N x 0e +
+    N x 1o, begins as: much of the way at half the price of a step."""
     rounds: Count = 0
     """How often at most, while a bar is missed, the last generation's MD is repeated with the
     finished student, labelled, learnt and judged again."""
@@ -306,6 +320,8 @@ class DistillSettings(Settings):
             raise ValueError("two families have the same name")
         if self.rounds and not self.generations:
             raise ValueError("rounds repeat the last generation, and there is none")
+        if self.scaffold is not None:
+            _check_scaffold(self.scaffold, self.student)
         for plan in (*self.generations, self.test):
             unknown = set(plan.families) - set(names)
             if unknown:

@@ -5,7 +5,7 @@ starts.extxyz            orderings (made with the seeds)
 <stage>/                 the MD runs they are taken from
 labels/<stage>/<term>/   what each term of the teacher says of them
 labels/<stage>/labelled.json   written last: all labels are there
-<student>/               a fit: explorer-1, ..., final, committee-1, ...
+<student>/               a fit: explorer-1, ..., scaffold, final, committee-1, ...
 
 `made-of.json` in the folder of a stage or student says which settings decided it: what a killed
 step left behind is never continued with other ones.
@@ -56,7 +56,10 @@ def _given(settings: DistillSettings) -> list[str]:
 def student_names(settings: DistillSettings) -> list[str]:
     """Fits in the order they are made."""
     explorers = [f"explorer-{n + 1}" for n in range(len(settings.generations))]
-    return [*explorers, "final", *(f"committee-{n + 1}" for n in range(settings.committee))]
+    # A repeated round goes on with the finished student.
+    scaffold = ["scaffold"] if settings.scaffold and not settings.round else []
+    others = [f"committee-{n + 1}" for n in range(settings.committee)]
+    return [*explorers, *scaffold, "final", *others]
 
 
 def in_order(settings: DistillSettings) -> list[str]:
@@ -398,10 +401,12 @@ def fit_student(settings: DistillSettings, student: str, say: Say) -> Path:
 
 
 def parent_of(settings: DistillSettings, student: str) -> str | None:
-    """The explorer whose weights a student goes on from, if any."""
+    """The student whose weights another goes on from, if any."""
     # A committee must not share its beginnings: its members would agree where none is right.
     if student.startswith("committee-"):
         return None
+    if student == "final" and "scaffold" in student_names(settings):
+        return "scaffold"
     explores = student.startswith("explorer-")
     before = number_in(student) - 1 if explores else len(settings.generations)
     shape, earlier = shape_of(settings, student), f"explorer-{before}"
@@ -414,6 +419,8 @@ def shape_of(settings: DistillSettings, student: str) -> StudentSettings:
     """Shape of a student, and how it is fitted."""
     if student.startswith("explorer-"):
         return settings.generations[number_in(student) - 1].student or settings.explorer
+    if student == "scaffold" and settings.scaffold:
+        return settings.scaffold
     if student.startswith("committee-") and settings.committee_epochs is not None:
         return settings.student.model_copy(update={"epochs": settings.committee_epochs})
     return settings.student
