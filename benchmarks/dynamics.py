@@ -22,7 +22,7 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.md.bussi import Bussi
 
-from halmd.dynamics.lean import Motion, at_rest_as_a_whole, forces_of, rescaling
+from halmd.dynamics.lean import Motion, Rescaling, at_rest_as_a_whole, forces_of
 from halmd.potentials.evaluators import load
 from halmd.potentials.potential import prepare_potential
 from halmd.potentials.registry import shipped_names
@@ -72,7 +72,7 @@ def compare(atoms: Atoms, calculator: object, steps: int) -> None:
     """One row."""
     rng = np.random.default_rng(0)
     at_rest_as_a_whole(atoms, TEMPERATURE_K, rng)
-    thermostat = rescaling(
+    thermostat = Rescaling(
         atoms.get_masses(),
         temperature_K=TEMPERATURE_K,
         time_fs=1000.0,

@@ -79,8 +79,9 @@ class StructureSettings(Settings):
 class DynamicsSettings(Settings):
     """How molecular dynamics is run; equilibration and production use the same settings."""
 
-    engine: Literal["ase"] = "ase"
-    """What moves the atoms."""
+    engine: Literal["lean", "ase"] = "lean"
+    """What moves the atoms in production: halmd's own integrator, with next to nothing around the
+    forces, or ASE's; both with Bussi's thermostat."""
     temperatures_K: Annotated[list[Positive], Field(min_length=1)] = [500.0, 600.0, 700.0, 800.0]
     """Temperatures of the campaign, in K."""
     replicas: Annotated[int, Field(ge=1, le=100)] = 1

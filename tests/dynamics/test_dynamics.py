@@ -66,10 +66,19 @@ def same(one: Trajectory, other: Trajectory) -> bool:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Trajectory:
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    run(folder)
-    return read_trajectory(folder / "run.h5")
+def each(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trajectory]:
+    """The uninterrupted run by every engine."""
+    found = {}
+    for engine in ("lean", "ase"):
+        folder = tmp_path_factory.mktemp(engine)
+        run(folder, engine=engine)
+        found[engine] = read_trajectory(folder / "run.h5")
+    return found
+
+
+@pytest.fixture
+def uninterrupted(each: dict[str, Trajectory]) -> Trajectory:
+    return each[SETTINGS.engine]
 
 
 SCRIPT = f"""
@@ -78,14 +87,14 @@ from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_dynamics
 try:
-    test_dynamics.run(Path(sys.argv[1]))
+    test_dynamics.run(Path(sys.argv[1]), engine=sys.argv[2])
 except test_dynamics.OutOfTimeError:
     sys.exit(75)
 """
 
 
-def launch(folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)])
+def launch(folder: Path, engine: str = SETTINGS.engine) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), engine])
 
 
 def newest(folder: Path) -> str:
@@ -99,13 +108,14 @@ def wait_for_checkpoint(folder: Path, process: subprocess.Popen[bytes], after: s
         time.sleep(0.002)
 
 
+@pytest.mark.parametrize("engine", ["lean", "ase"])
 def test_killed_again_and_again_gives_the_uninterrupted_trajectory(
-    tmp_path: Path, uninterrupted: Trajectory
+    tmp_path: Path, each: dict[str, Trajectory], engine: str
 ) -> None:
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
     kills = 0
     for _ in range(5):
-        process, before = launch(tmp_path), newest(tmp_path)
+        process, before = launch(tmp_path, engine), newest(tmp_path)
         wait_for_checkpoint(tmp_path, process, before)
         # Anywhere within an interval and the writing of its checkpoint.
         time.sleep(rng.uniform(0, 0.15))
@@ -117,11 +127,12 @@ def test_killed_again_and_again_gives_the_uninterrupted_trajectory(
         assert not (tmp_path / "run.h5").exists()
         assert not (tmp_path / "run.json").exists()
     assert kills >= 3
-    process = launch(tmp_path)
+    process = launch(tmp_path, engine)
     assert process.wait(timeout=120) == 0
-    assert same(read_trajectory(tmp_path / "run.h5"), uninterrupted)
+    assert same(read_trajectory(tmp_path / "run.h5"), each[engine])
     record = read_json(tmp_path / "run.json")
     assert record["starts"] == kills + 1
+    assert record["engine"] == engine
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
 
 

@@ -1,23 +1,28 @@
 """The integrators against what statistical mechanics says."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
-from toy_crystal import IonicToy, Springs, lithium_chloride
+from toy_crystal import IonicToy, Springs, lithium_chloride, loaded
 
 from halmd.config import DynamicsSettings
-from halmd.dynamics.engines.ase import (
-    degrees_of_freedom,
-    npt,
-    nvt,
-    restore_thermostat,
-    start_velocities,
-    temperature_K,
-    thermostat_state,
-)
+from halmd.dynamics.engines import Engine, engine_for
+from halmd.dynamics.engines.ase import degrees_of_freedom, npt, start_velocities, temperature_K
 
 TARGET_K = 400.0
+both = pytest.mark.parametrize("name", ["lean", "ase"])
+
+
+def engine_of(name: str, atoms: Atoms, rng: np.random.Generator, **changes: Any) -> Engine:
+    """An engine that moves the atoms by their own calculator."""
+    settings = DynamicsSettings.model_validate({"engine": name} | changes)
+    calculator = atoms.calc
+    return engine_for(
+        atoms, loaded(calculator, fresh=calculator.reset), settings, target_K=TARGET_K, rng=rng
+    )
 
 
 def springs_crystal(n_atoms: int = 16) -> Atoms:
@@ -33,19 +38,20 @@ def block_error(values: np.ndarray, blocks: int = 20) -> float:
     return float(means.std(ddof=1) / np.sqrt(blocks))
 
 
-def test_bussi_samples_the_canonical_ensemble() -> None:
+@both
+def test_the_ensemble_is_canonical(name: str) -> None:
     """Kinetic energy is chi-squared, and the virial of the forces obeys equipartition."""
     atoms = springs_crystal()
     rng = np.random.default_rng(11)
     start_velocities(atoms, TARGET_K, rng)
     # A short relaxation time gives many independent values; it changes the speed, not the ensemble.
-    dynamics = nvt(atoms, DynamicsSettings(thermostat_time_ps=0.05), TARGET_K, rng)
+    dynamics = engine_of(name, atoms, rng, thermostat_time_ps=0.05)
     dynamics.run(500)
     kinetic, virial = [], []
     for _ in range(4000):
         dynamics.run(5)
         kinetic.append(atoms.get_kinetic_energy())
-        virial.append(-(atoms.get_forces() * (atoms.positions - atoms.calc.places_A)).sum())
+        virial.append(-(dynamics.forces_eV_per_A() * (atoms.positions - atoms.calc.places_A)).sum())
     n_free, kT = degrees_of_freedom(atoms), units.kB * TARGET_K
     assert n_free == 3 * len(atoms) - 3
     K, V = np.array(kinetic), np.array(virial)
@@ -60,37 +66,67 @@ def test_bussi_samples_the_canonical_ensemble() -> None:
     assert abs(cubes.mean() - n_free * kT**3) < 3 * block_error(cubes)
 
 
-def test_bussi_keeps_the_centre_of_mass_at_rest_and_its_books() -> None:
+@both
+def test_the_centre_of_mass_stays_at_rest_and_the_books_are_kept(name: str) -> None:
     atoms = lithium_chloride()
     atoms.calc = IonicToy()
     rng = np.random.default_rng(2)
     start_velocities(atoms, TARGET_K, rng)
-    dynamics = nvt(atoms, DynamicsSettings(timestep_fs=1.0, frame_interval_fs=50.0), TARGET_K, rng)
+    dynamics = engine_of(name, atoms, rng, timestep_fs=1.0, frame_interval_fs=50.0)
     conserved = []
     for _ in range(20):
         dynamics.run(25)
-        conserved.append(atoms.get_total_energy() - dynamics.transferred_energy)
+        total = dynamics.potential_eV() + atoms.get_kinetic_energy()
+        conserved.append(total - dynamics.transferred_eV())
     assert np.abs(atoms.get_momenta().sum(axis=0)).max() < 1e-10
-    assert abs(dynamics.transferred_energy) > 0.05
-    assert np.ptp(conserved) < 0.02 * abs(dynamics.transferred_energy) + 2e-5 * len(atoms)
+    assert abs(dynamics.transferred_eV()) > 0.05
+    assert np.ptp(conserved) < 0.02 * abs(dynamics.transferred_eV()) + 2e-5 * len(atoms)
 
 
-def test_thermostat_state_is_all_a_restart_needs() -> None:
-    settings, rng = DynamicsSettings(), np.random.default_rng(8)
+@both
+def test_its_state_is_all_a_restart_needs(name: str) -> None:
+    rng = np.random.default_rng(8)
     atoms = springs_crystal()
     start_velocities(atoms, TARGET_K, rng)
-    one = nvt(atoms, settings, TARGET_K, rng)
+    one = engine_of(name, atoms, rng)
     one.run(100)
-    kept = thermostat_state(one)
+    kept = one.state()
     copy = atoms.copy()
     copy.calc = Springs(springs_crystal().positions, stiffness_eV_per_A2=2.0)
+    one.forget()
     one.run(100)
-    other = nvt(copy, settings, TARGET_K, np.random.default_rng(0))
-    restore_thermostat(other, kept)
+    other = engine_of(name, copy, np.random.default_rng(0))
+    other.restore(kept)
     other.run(100)
     assert copy.positions.tobytes() == atoms.positions.tobytes()
     assert copy.get_momenta().tobytes() == atoms.get_momenta().tobytes()
-    assert thermostat_state(one) == thermostat_state(other)
+    assert one.state() == other.state()
+
+
+@both
+def test_energy_and_forces_are_those_of_the_present_positions(name: str) -> None:
+    rng = np.random.default_rng(3)
+    atoms = lithium_chloride()
+    atoms.calc = IonicToy()
+    start_velocities(atoms, TARGET_K, rng)
+    engine = engine_of(name, atoms, rng)
+    for act in (lambda: None, lambda: engine.run(7), engine.forget):
+        act()
+        asked = atoms.copy()
+        asked.calc = IonicToy()
+        assert engine.potential_eV() == pytest.approx(asked.get_potential_energy(), abs=1e-9)
+        np.testing.assert_allclose(engine.forces_eV_per_A(), asked.get_forces(), atol=1e-9)
+
+
+@both
+def test_what_is_no_number_is_told(name: str) -> None:
+    rng = np.random.default_rng(3)
+    atoms = lithium_chloride()
+    atoms.calc = IonicToy(nan_after=3)
+    start_velocities(atoms, TARGET_K, rng)
+    engine = engine_of(name, atoms, rng)
+    with pytest.raises(FloatingPointError, match="no longer numbers"):
+        engine.run(20)
 
 
 def test_start_velocities_are_maxwell_boltzmann() -> None:

@@ -9,7 +9,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.md.verlet import VelocityVerlet
 from toy_crystal import IonicToy, lithium_chloride
 
-from halmd.dynamics.lean import Motion, at_rest_as_a_whole, forces_of, langevin, rescaling
+from halmd.dynamics.lean import Motion, Rescaling, at_rest_as_a_whole, forces_of, langevin
 
 TEMPERATURE_K = 400.0
 
@@ -86,7 +86,7 @@ def test_kinetic_energies_have_their_distribution(kind: str) -> None:
         thermostat = langevin(atoms.get_masses(), friction_per_fs=0.02, **common)
         calculator, freedom = Wells(atoms.positions.copy()), 3 * len(atoms)
     else:
-        thermostat = rescaling(atoms.get_masses(), time_fs=20.0, **common)
+        thermostat = Rescaling(atoms.get_masses(), time_fs=20.0, **common)
         calculator, freedom = IonicToy(), 3 * len(atoms) - 3
     motion = Motion(atoms, calculator, timestep_fs=2.0, thermostat=thermostat)
     motion.run(300)
@@ -104,7 +104,7 @@ def test_kinetic_energies_have_their_distribution(kind: str) -> None:
 def test_rescaling_keeps_the_centre_of_mass_at_rest() -> None:
     atoms = moving()
     rng = np.random.default_rng(2)
-    thermostat = rescaling(
+    thermostat = Rescaling(
         atoms.get_masses(), temperature_K=600.0, time_fs=50.0, timestep_fs=2.0, rng=rng
     )
     Motion(atoms, IonicToy(), timestep_fs=2.0, thermostat=thermostat).run(200)
@@ -124,7 +124,7 @@ def test_rescaling_counts_the_degrees_of_freedom_right() -> None:
     """By itself, for four atoms: nine against twelve would be a third too much."""
     rng = np.random.default_rng(11)
     masses = np.array([7.0, 35.0, 89.0, 7.0])
-    step = rescaling(masses, temperature_K=500.0, time_fs=4.0, timestep_fs=2.0, rng=rng)
+    step = Rescaling(masses, temperature_K=500.0, time_fs=4.0, timestep_fs=2.0, rng=rng)
     velocities = rng.normal(size=(4, 3)) * 0.05
     velocities -= (masses @ velocities) / masses.sum()
     kinetic = []

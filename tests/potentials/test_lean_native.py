@@ -8,7 +8,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from halmd.dynamics.lean import Motion, at_rest_as_a_whole, forces_of, rescaling
+from halmd.dynamics.lean import Motion, Rescaling, at_rest_as_a_whole, forces_of
 from halmd.potentials.evaluators import load
 
 pytestmark = pytest.mark.skipif(
@@ -88,7 +88,7 @@ def test_a_run_keeps_its_temperature(prepared: Path) -> None:
     atoms = crystal(3)
     rng = np.random.default_rng(3)
     at_rest_as_a_whole(atoms, 600.0, rng)
-    thermostat = rescaling(
+    thermostat = Rescaling(
         atoms.get_masses(), temperature_K=600.0, time_fs=50.0, timestep_fs=2.0, rng=rng
     )
     motion = Motion(atoms, calculator, timestep_fs=2.0, thermostat=thermostat)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from halmd.distill.explore import guard_A
 from halmd.distill.snapshots import strained
 from halmd.distill.starts import bare
-from halmd.dynamics.lean import Motion, at_rest_as_a_whole, rescaling
+from halmd.dynamics.lean import Motion, Rescaling, at_rest_as_a_whole
 from halmd.dynamics.stability import closest_contact
 
 Floats = NDArray[np.float64]
@@ -101,7 +101,7 @@ def collapse_test(
     rng = np.random.default_rng(seed)
     atoms = strained(start, volume_strain, 0.0, rng)
     at_rest_as_a_whole(atoms, temperature_K, rng)
-    thermostat = rescaling(
+    thermostat = Rescaling(
         atoms.get_masses(), temperature_K=temperature_K, time_fs=100.0, timestep_fs=2.0, rng=rng
     )
     dynamics = Motion(atoms, calculator, timestep_fs=2.0, thermostat=thermostat)

@@ -18,19 +18,12 @@ from typing import Any
 import ase
 import numpy as np
 from ase import Atoms
-from ase.md.bussi import Bussi
 from numpy.typing import NDArray
 
 from halmd.config import DynamicsSettings
 from halmd.dynamics import checkpoint as saved
-from halmd.dynamics.engines.ase import (
-    degrees_of_freedom,
-    hold_centre_of_mass,
-    nvt,
-    restore_thermostat,
-    temperature_K,
-    thermostat_state,
-)
+from halmd.dynamics.engines import Engine, engine_for
+from halmd.dynamics.engines.ase import degrees_of_freedom, hold_centre_of_mass, temperature_K
 from halmd.dynamics.progress import Progress
 from halmd.dynamics.stability import (
     closest_contact,
@@ -121,8 +114,9 @@ class _Run:
         self.total_steps = math.ceil(wanted_steps / interval_steps - 1e-9) * interval_steps
         self.wanted_frames = math.floor(wanted_steps / self.frame_steps + 1e-9) + 1
         self.atoms = atoms.copy()
-        self.atoms.calc = loaded.calculator
-        self.dynamics: Bussi = nvt(self.atoms, settings, target_K, np.random.default_rng(seed))
+        self.engine: Engine = engine_for(
+            self.atoms, loaded, settings, target_K=target_K, rng=np.random.default_rng(seed)
+        )
         self.limits_A = contact_limits_A(tuple(atoms.get_chemical_symbols()))
         self.framework = np.array(atoms.get_chemical_symbols()) != mobile
         self.step = 0
@@ -145,7 +139,7 @@ class _Run:
         found = saved.latest(self.folder)
         if found is None:
             hold_centre_of_mass(self.atoms)
-            self.loaded.fresh_neighbours()
+            self.engine.forget()
             saved.save_segment(self.folder, 0, self._remember([self._frame()]))
             self._save()
             return
@@ -156,19 +150,17 @@ class _Run:
         self.atoms.set_cell(found.arrays["cell_A"])
         self.atoms.set_positions(found.arrays["positions_A"])
         self.atoms.set_momenta(found.arrays["momenta"])
-        restore_thermostat(self.dynamics, found.state["thermostat"])
+        self.engine.restore(found.state["thermostat"])
         self.verdict, self.reason = found.state["verdict"], found.state["reason"]
         self.wall_s, self.starts = found.state["wall_s"], found.state["starts"] + 1
-        self.loaded.fresh_neighbours()
+        self.engine.forget()
 
     def interval(self) -> None:
         """Run to the next checkpoint; on a tripped guard, up to the frame that tripped it."""
         begun = time.perf_counter()
         rows: list[dict[str, Any]] = []
         for _ in range(self.frames):
-            self._advance()
-            self.step += self.frame_steps
-            if not self._sound():
+            if not self._advance():
                 break
             rows.append(self._frame())
         if rows:
@@ -177,23 +169,17 @@ class _Run:
         if self.verdict == "ok":
             self._judge()
         self.wall_s += time.perf_counter() - begun
-        self.loaded.fresh_neighbours()
+        self.engine.forget()
         self._save()
 
-    def _advance(self) -> None:
-        """Run to the next frame."""
+    def _advance(self) -> bool:
+        """Run to the next frame and check it; sets a verdict when it cannot be believed."""
         try:
-            self.dynamics.run(self.frame_steps)
-        except Exception:
-            # Some calculators refuse positions that are not numbers: the guard's business.
-            if np.isfinite(self.atoms.positions).all():
-                raise
-
-    def _sound(self) -> bool:
-        """Check the present frame; sets a verdict when it cannot be believed."""
-        finite = (
-            np.isfinite(self.atoms.positions).all() and np.isfinite(self.atoms.get_forces()).all()
-        )
+            self.engine.run(self.frame_steps)
+            finite = bool(np.isfinite(self.engine.forces_eV_per_A()).all())
+        except FloatingPointError:
+            finite = False
+        self.step += self.frame_steps
         if not finite:
             self.verdict, self.reason = "nan_forces", {"at_ps": self.time_ps}
             return False
@@ -238,14 +224,14 @@ class _Run:
         return framework_displacement_A2(frames, masses, self.framework)[1:]
 
     def _frame(self) -> dict[str, Any]:
-        potential = float(self.atoms.get_potential_energy())
+        potential = self.engine.potential_eV()
         kinetic = float(self.atoms.get_kinetic_energy())
         return {
             "positions_A": self.atoms.get_positions().astype(np.float32),
             "temperature": temperature_K(self.atoms),
             "potential_energy": potential,
             "kinetic_energy": kinetic,
-            "conserved_energy": potential + kinetic - float(self.dynamics.transferred_energy),
+            "conserved_energy": potential + kinetic - self.engine.transferred_eV(),
         }
 
     def _save(self) -> None:
@@ -259,7 +245,7 @@ class _Run:
                     "momenta": self.atoms.get_momenta(),
                 },
                 {
-                    "thermostat": thermostat_state(self.dynamics),
+                    "thermostat": self.engine.state(),
                     "frames": len(self.heat_K),
                     "verdict": self.verdict,
                     "reason": self.reason,

@@ -2,8 +2,7 @@
 
 ASE's integrators and the packaged calculator cost half a millisecond and more a step, a third of
 the forces of thirty atoms. Here a step is the native call, a check of the skin, and a dozen
-operations on small arrays (`benchmarks/dynamics.py` prints both). Explorations and checks of
-students run on it; production runs on the engine, which can be continued bit for bit.
+operations on small arrays (`benchmarks/dynamics.py` prints both).
 """
 
 import math
@@ -27,6 +26,10 @@ class Forces(Protocol):
         """Compute them."""
         ...
 
+    def energy_eV(self) -> float:
+        """Potential energy at the positions that were asked for last."""
+        ...
+
 
 def forces_of(atoms: Atoms, calculator: Any) -> Forces:
     """Forces on moving atoms in a cell at rest, by the shortest way that the calculator has."""
@@ -36,15 +39,23 @@ def forces_of(atoms: Atoms, calculator: Any) -> Forces:
     skin_A = getattr(calculator, "neighbor_skin", 0.0)
     if direct and skin_A > 0 and all(callable(getattr(evaluator, n, None)) for n in _CALLS):
         return _NativeForces(atoms, calculator)
-    own = atoms.copy()
-    own.calc = calculator
+    return _AseForces(atoms, calculator)
 
-    def by_ase(positions_A: Floats) -> Floats:
-        own.positions = positions_A
-        found: Floats = own.get_forces()
+
+class _AseForces:
+    """Any calculator, asked as ASE asks it."""
+
+    def __init__(self, atoms: Atoms, calculator: Any):
+        self._atoms = atoms.copy()
+        self._atoms.calc = calculator
+
+    def __call__(self, positions_A: Floats) -> Floats:
+        self._atoms.positions = positions_A
+        found: Floats = self._atoms.get_forces()
         return found
 
-    return by_ase
+    def energy_eV(self) -> float:
+        return float(self._atoms.get_potential_energy())
 
 
 class _NativeForces:
@@ -59,18 +70,23 @@ class _NativeForces:
     def __call__(self, positions_A: Floats) -> Floats:
         """Forces; the neighbour list serves while nothing moved by half the skin."""
         # Whoever else asks this calculator leaves another neighbour list in it, or another cell.
-        cache = self._calculator._neighbor_cache
+        cache, evaluator = self._calculator._neighbor_cache, self._calculator.evaluator
         mine = cache is not None and cache is self._cache
         if not mine or cache.geometry_generation != self._geometry or self._left_skin(positions_A):
+            # A new list is made together with what is asked of it.
             self._rebuild(positions_A)
-        cache, evaluator = self._cache, self._calculator.evaluator
-        evaluator._compute_prepared_factorized_positions(
-            self._generation, np.ascontiguousarray(positions_A).reshape(-1)
-        )
+            cache = self._cache
+        else:
+            evaluator._compute_prepared_factorized_positions(
+                self._generation, np.ascontiguousarray(positions_A).reshape(-1)
+            )
         forces = evaluator._reduce_atom_forces(
             len(positions_A), cache.receivers, cache.sources, self._generation
         )
         return np.asarray(forces, dtype=float).reshape(-1, 3)
+
+    def energy_eV(self) -> float:
+        return float(np.sum(self._calculator.evaluator.node_energies, dtype=float))
 
     def _left_skin(self, positions_A: Floats) -> bool:
         moved = positions_A - self._reference
@@ -113,36 +129,46 @@ def langevin(
     return step
 
 
-def rescaling(
-    masses_amu: Floats,
-    *,
-    temperature_K: float,
-    time_fs: float,
-    timestep_fs: float,
-    rng: np.random.Generator,
-) -> Thermostat:
+class Rescaling:
     """Stochastic velocity rescaling (Bussi, Donadio and Parrinello, J. Chem. Phys. 126, 014101).
 
     For velocities without a total momentum.
     """
-    freedom = 3 * len(masses_amu) - 3
-    wanted_eV = 0.5 * freedom * units.kB * temperature_K
-    kept = math.exp(-timestep_fs / time_fs)
-    weights = 0.5 * masses_amu
 
-    def step(velocities: Floats) -> Floats:
-        kinetic_eV = float(weights @ np.einsum("ij,ij->i", velocities, velocities))
-        share = (1 - kept) * wanted_eV / (freedom * kinetic_eV)
-        first = rng.normal()
-        others = 2 * rng.gamma((freedom - 1) / 2)
+    def __init__(
+        self,
+        masses_amu: Floats,
+        *,
+        temperature_K: float,
+        time_fs: float,
+        timestep_fs: float,
+        rng: np.random.Generator,
+    ):
+        self.rng = rng
+        self.transferred_eV = 0.0
+        """Energy given to the atoms so far."""
+        self._freedom = 3 * len(masses_amu) - 3
+        self._wanted_eV = 0.5 * self._freedom * units.kB * temperature_K
+        self._kept = math.exp(-timestep_fs / time_fs)
+        self._weights = 0.5 * masses_amu[:, None]
+
+    def __call__(self, velocities: Floats) -> Floats:
+        """Velocities after the thermostat's step."""
+        kinetic_eV = float(np.vdot(velocities * self._weights, velocities))
+        kept, freedom = self._kept, self._freedom
+        share = (1 - kept) * self._wanted_eV / (freedom * kinetic_eV)
+        first = self.rng.normal()
+        others = 2 * self.rng.gamma((freedom - 1) / 2)
         squared = kept + share * (first**2 + others) + 2 * first * math.sqrt(kept * share)
+        self.transferred_eV += (squared - 1) * kinetic_eV
         return velocities * math.sqrt(squared)
-
-    return step
 
 
 class Motion:
-    """Atoms that move: BAOAB, which with the identity as thermostat is velocity Verlet."""
+    """Atoms that move: BAOAB, which with the identity as thermostat is velocity Verlet.
+
+    Leimkuhler and Matthews, Appl. Math. Res. Express 2013, 34.
+    """
 
     def __init__(
         self,
@@ -156,28 +182,53 @@ class Motion:
         self._forces_at = forces_of(atoms, calculator)
         self._step = timestep_fs * units.fs
         self._thermostat = thermostat
-        self._per_mass = 1 / atoms.get_masses()[:, None]
+        self._kick = self._step / atoms.get_masses()[:, None]
         self._forces: Floats | None = None
+        self._potential_eV = math.nan
+
+    def forget(self) -> None:
+        """Ask for forces anew before the next step, of whoever has them then."""
+        self._forces = None
+
+    def forces_eV_per_A(self) -> Floats:
+        """Forces at the present positions, shape (n_atoms, 3)."""
+        if self._forces is None:
+            self._forces = self._forces_at(self.atoms.positions)
+            self._potential_eV = self._forces_at.energy_eV()
+        return self._forces
+
+    def potential_eV(self) -> float:
+        """Potential energy at the present positions."""
+        self.forces_eV_per_A()
+        return self._potential_eV
 
     def run(self, steps: int) -> None:
         """Move on; positions and momenta of `atoms` are those of the last step afterwards.
 
-        Raises FloatingPointError when positions cease to be numbers.
+        Raises FloatingPointError when positions cease to be numbers, and leaves `atoms` as they
+        were.
         """
         half = 0.5 * self._step
         positions, velocities = self.atoms.positions.copy(), self.atoms.get_velocities()
-        forces = self._forces_at(positions) if self._forces is None else self._forces
-        for _ in range(steps):
-            velocities += half * forces * self._per_mass
-            positions += half * velocities
-            if self._thermostat is not None:
-                velocities = self._thermostat(velocities)
-            positions += half * velocities
-            forces = self._forces_at(positions)
-            velocities += half * forces * self._per_mass
+        try:
+            forces = self.forces_eV_per_A()
+            velocities += 0.5 * self._kick * forces
+            for left in range(steps - 1, -1, -1):
+                positions += half * velocities
+                if self._thermostat is not None:
+                    velocities = self._thermostat(velocities)
+                positions += half * velocities
+                forces = self._forces_at(positions)
+                # The second half of this step's kick and the first of the next are one.
+                velocities += (self._kick if left else 0.5 * self._kick) * forces
+        except Exception as error:
+            # Some calculators refuse positions that are not numbers.
+            if np.isfinite(positions).all():
+                raise
+            raise FloatingPointError("positions are no longer numbers") from error
         if not np.isfinite(positions).all():
             raise FloatingPointError("positions are no longer numbers")
-        self._forces = forces
+        self._forces, self._potential_eV = forces, self._forces_at.energy_eV()
         self.atoms.positions = positions
         self.atoms.set_velocities(velocities)
 

@@ -13,6 +13,8 @@ from ase.md.bussi import Bussi
 from ase.md.nose_hoover_chain import IsotropicMTKNPT
 
 from halmd.config import DynamicsSettings
+from halmd.dynamics.engines import Floats
+from halmd.potentials.evaluators import Loaded
 
 
 def degrees_of_freedom(atoms: Atoms) -> int:
@@ -70,15 +72,59 @@ def npt(atoms: Atoms, settings: DynamicsSettings, target_K: float) -> IsotropicM
     )
 
 
-def thermostat_state(dynamics: Bussi) -> dict[str, Any]:
-    """What a restart needs beyond positions and momenta, JSON-able."""
-    return {
-        "random": dynamics.rng.bit_generator.state,
-        "transferred_energy_eV": float(dynamics.transferred_energy),
-    }
+class AseEngine:
+    """ASE's Bussi dynamics, and what a restart needs."""
 
+    def __init__(
+        self,
+        atoms: Atoms,
+        loaded: Loaded,
+        settings: DynamicsSettings,
+        target_K: float,
+        rng: np.random.Generator,
+    ):
+        self.atoms = atoms
+        atoms.calc = loaded.calculator
+        self._loaded = loaded
+        self._dynamics = nvt(atoms, settings, target_K, rng)
 
-def restore_thermostat(dynamics: Bussi, state: dict[str, Any]) -> None:
-    """Put a thermostat back where `thermostat_state` found it."""
-    dynamics.rng.bit_generator.state = state["random"]
-    dynamics.transferred_energy = state["transferred_energy_eV"]
+    def run(self, steps: int) -> None:
+        """Move on; raises FloatingPointError when positions cease to be numbers."""
+        try:
+            self._dynamics.run(steps)
+        except Exception as error:
+            # Some calculators refuse positions that are not numbers.
+            if np.isfinite(self.atoms.positions).all():
+                raise
+            raise FloatingPointError("positions are no longer numbers") from error
+        if not np.isfinite(self.atoms.positions).all():
+            raise FloatingPointError("positions are no longer numbers")
+
+    def forces_eV_per_A(self) -> Floats:
+        """Forces at the present positions, shape (n_atoms, 3)."""
+        forces: Floats = self.atoms.get_forces()
+        return forces
+
+    def potential_eV(self) -> float:
+        """Potential energy at the present positions."""
+        return float(self.atoms.get_potential_energy())
+
+    def transferred_eV(self) -> float:
+        """Energy that the thermostat has given to the atoms since the run began."""
+        return float(self._dynamics.transferred_energy)
+
+    def forget(self) -> None:
+        """Forget forces and neighbours: what follows is what follows a restart here."""
+        self._loaded.fresh_neighbours()
+
+    def state(self) -> dict[str, Any]:
+        """What a restart needs beyond cell, positions and momenta, JSON-able."""
+        return {
+            "random": self._dynamics.rng.bit_generator.state,
+            "transferred_energy_eV": float(self._dynamics.transferred_energy),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._dynamics.rng.bit_generator.state = state["random"]
+        self._dynamics.transferred_energy = state["transferred_energy_eV"]
