@@ -28,12 +28,13 @@ EQUILIBRATION = (
 PRODUCTION = (
     "engine",
     "timestep_fs",
-    "production_ps",
     "frame_interval_fs",
     "checkpoint_interval_ps",
     "uncertainty_interval_ps",
     "thermostat_time_ps",
 )
+ONE_LENGTH = ("production_ps",)
+LENGTH_BY_ERROR = ("target_relative_error", "min_ps", "max_ps")
 """Settings that `halmd equilibrate` and `halmd dynamics` depend on."""
 
 
@@ -124,7 +125,9 @@ def structure_options(campaign: Campaign, material: Material) -> str:
 
 def with_temperature(settings: DynamicsSettings, temperature_K: float) -> str:
     """Production options of one run."""
-    return f"--temperature-K {_word(temperature_K)} {options(settings, PRODUCTION)}"
+    length = ONE_LENGTH if settings.target_relative_error is None else LENGTH_BY_ERROR
+    names = (*PRODUCTION, *length)
+    return f"--temperature-K {_word(temperature_K)} {options(settings, names)}"
 
 
 def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> None:

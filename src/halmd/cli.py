@@ -121,6 +121,11 @@ def dynamics(
     engine: str = _DYNAMICS.engine,
     timestep_fs: float = _DYNAMICS.timestep_fs,
     production_ps: float = _DYNAMICS.production_ps,
+    target_relative_error: Annotated[
+        float | None, typer.Option(help="Run until D is this certain, instead of --production-ps.")
+    ] = None,
+    min_ps: float = _DYNAMICS.min_ps,
+    max_ps: float = _DYNAMICS.max_ps,
     frame_interval_fs: float = _DYNAMICS.frame_interval_fs,
     checkpoint_interval_ps: float = _DYNAMICS.checkpoint_interval_ps,
     uncertainty_interval_ps: float = _DYNAMICS.uncertainty_interval_ps,
@@ -136,6 +141,9 @@ def dynamics(
         temperatures_K=[temperature_K],
         timestep_fs=timestep_fs,
         production_ps=production_ps,
+        target_relative_error=target_relative_error,
+        min_ps=min_ps,
+        max_ps=max_ps,
         frame_interval_fs=frame_interval_fs,
         checkpoint_interval_ps=checkpoint_interval_ps,
         uncertainty_interval_ps=uncertainty_interval_ps,

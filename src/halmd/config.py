@@ -93,7 +93,14 @@ class DynamicsSettings(Settings):
     equilibration_ps: Positive = 16.0
     """Length of NPT, in ps; the cell is averaged over the second half."""
     production_ps: Positive = 100.0
-    """Length of NVT at the mean cell, in ps."""
+    """Length of NVT at the mean cell, in ps; of every run alike."""
+    target_relative_error: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Instead of one length for all: every run goes on until the relative standard error of its
+    diffusivity is this small. Cold runs get more, hot ones less."""
+    min_ps: Positive = 20.0
+    """Length of a run with `target_relative_error` before its diffusivity is looked at, in ps."""
+    max_ps: Positive = 500.0
+    """Largest length of a run with `target_relative_error`, in ps."""
     frame_interval_fs: Positive = 50.0
     """Time between saved positions, in fs: short enough to see every jump."""
     checkpoint_interval_ps: Positive = 2.0
@@ -113,6 +120,12 @@ class DynamicsSettings(Settings):
         if len({f"{value:g}" for value in values}) != len(values):
             raise ValueError("the same temperature stands twice")
         return sorted(values)
+
+    @model_validator(mode="after")
+    def _rising_lengths(self) -> "DynamicsSettings":
+        if self.min_ps > self.max_ps:
+            raise ValueError(f"min_ps={self.min_ps:g} is more than max_ps={self.max_ps:g}")
+        return self
 
     @model_validator(mode="after")
     def _whole_steps(self) -> "DynamicsSettings":

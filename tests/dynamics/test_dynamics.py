@@ -41,7 +41,7 @@ def run(
     calculator = calculator or IonicToy()
     arguments = {
         name: changes.pop(name)
-        for name in ("target_K", "seed", "max_minutes", "fresh", "atoms")
+        for name in ("target_K", "seed", "max_minutes", "fresh", "atoms", "diffusion")
         if name in changes
     }
     return run_dynamics(

@@ -20,8 +20,9 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from halmd.config import DynamicsSettings
+from halmd.config import DiffusionSettings, DynamicsSettings
 from halmd.dynamics import checkpoint as saved
+from halmd.dynamics import length
 from halmd.dynamics.engines import Engine, engine_for
 from halmd.dynamics.engines.ase import degrees_of_freedom, hold_centre_of_mass, temperature_K
 from halmd.dynamics.progress import Progress
@@ -54,17 +55,20 @@ def run_dynamics(
     trajectory: Path,
     record: Path,
     mobile: str = "Li",
+    diffusion: DiffusionSettings | None = None,
     max_minutes: float = math.inf,
     show_progress: bool = True,
 ) -> dict[str, Any]:
     """Run or continue production; writes `trajectory` (H5MD) and `record` (run.json), returns it.
 
     `atoms` carries the momenta to start from. Checkpoints live in a folder of `scratch` named by a
-    fingerprint of all that changes the trajectory; the length is not part of it, so a longer
-    `production_ps` continues a shorter run. A guard that trips ends the run with a verdict, not an
-    exception. Raises OutOfTimeError when SIGTERM, SIGUSR1 or `max_minutes` asked for a stop (each
-    start reaches at least one checkpoint, so that short allowances still get there in the end), and
-    HalmdError for damaged checkpoints or a run that another process holds.
+    fingerprint of all that changes the trajectory; the length is not part of it, so a longer run
+    continues a shorter one. With `target_relative_error` the run is looked at, and goes on until
+    its diffusivity is as certain as that; the looks are in the record, and depend on the frames
+    alone, so that a run killed in between ends as it would have. A guard that trips ends the run
+    with a verdict, not an exception. Raises OutOfTimeError when SIGTERM, SIGUSR1 or `max_minutes`
+    asked for a stop (each start reaches at least one checkpoint, so that short allowances still get
+    there in the end), and HalmdError for damaged checkpoints or a run that another process holds.
     """
     if atoms.get_kinetic_energy() < 1e-9:
         raise HalmdError("the structure has no velocities; make it with `halmd equilibrate`")
@@ -75,21 +79,50 @@ def run_dynamics(
         run.resume()
         if settled != "ok":
             run.verdict = settled
-        deadline, longest_s = time.monotonic() + 60 * max_minutes, 0.0
-        progress = Progress(
-            f"NVT {target_K:g} K", settings.production_ps, run.time_ps, shown=show_progress
-        )
-        while run.verdict == "ok" and run.step < run.total_steps:
-            if stop or (longest_s and time.monotonic() + longest_s > deadline):
-                raise OutOfTimeError(
-                    f"stopped at {run.time_ps:.1f} of {settings.production_ps:g} ps; "
-                    "run again to continue"
-                )
-            begun = time.monotonic()
-            run.interval()
-            longest_s = max(longest_s, time.monotonic() - begun)
-            progress.update(min(run.time_ps, settings.production_ps), run.last_temperature_K)
-        return run.finish(trajectory, record)
+        until = _Allowance(60 * max_minutes, stop)
+        length_ps, looks = length.first_length_ps(settings), list[dict[str, Any]]()
+        while True:
+            _run_to(run, length_ps, until, show_progress)
+            if settings.target_relative_error is None or run.failed_before(length_ps):
+                break
+            looks.append(run.look(length_ps, diffusion or DiffusionSettings(mobile=mobile)))
+            if looks[-1]["next_ps"] <= length_ps:
+                break
+            length_ps = looks[-1]["next_ps"]
+        return run.finish(trajectory, record, length_ps, looks)
+
+
+class _Allowance:
+    """When to stop: at a signal, or where another interval would last too long."""
+
+    def __init__(self, allowed_s: float, signals: list[int]):
+        self._deadline, self._signals = time.monotonic() + allowed_s, signals
+        self._longest_s = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether the next interval is not to be begun."""
+        late = self._longest_s and time.monotonic() + self._longest_s > self._deadline
+        return bool(self._signals or late)
+
+    def spent(self, interval_s: float) -> None:
+        """Tell how long an interval lasted."""
+        self._longest_s = max(self._longest_s, interval_s)
+
+
+def _run_to(run: "_Run", length_ps: float, until: _Allowance, show_progress: bool) -> None:
+    """Run up to a length, or to a verdict; raises OutOfTimeError where the allowance is over."""
+    progress = Progress(f"NVT {run.target_K:g} K", length_ps, run.time_ps, shown=show_progress)
+    steps = run.steps_to(length_ps)
+    while run.verdict == "ok" and run.step < steps:
+        if until.over:
+            raise OutOfTimeError(
+                f"stopped at {run.time_ps:.1f} of {length_ps:g} ps; run again to continue"
+            )
+        begun = time.monotonic()
+        run.interval()
+        until.spent(time.monotonic() - begun)
+        progress.update(min(run.time_ps, length_ps), run.last_temperature_K)
 
 
 class _Run:
@@ -109,10 +142,6 @@ class _Run:
         self.target_K, self.seed = target_K, seed
         self.frame_steps = round(settings.frame_interval_fs / settings.timestep_fs)
         self.frames = round(settings.checkpoint_interval_ps * 1000 / settings.frame_interval_fs)
-        interval_steps = self.frame_steps * self.frames
-        wanted_steps = settings.production_ps * 1000 / settings.timestep_fs
-        self.total_steps = math.ceil(wanted_steps / interval_steps - 1e-9) * interval_steps
-        self.wanted_frames = math.floor(wanted_steps / self.frame_steps + 1e-9) + 1
         self.atoms = atoms.copy()
         self.engine: Engine = engine_for(
             self.atoms, loaded, settings, target_K=target_K, rng=np.random.default_rng(seed)
@@ -133,6 +162,32 @@ class _Run:
     def time_ps(self) -> float:
         """Time reached, in ps."""
         return self.step * self.settings.timestep_fs / 1000
+
+    def steps_to(self, length_ps: float) -> int:
+        """Steps to the first checkpoint that holds all frames of a run of this length."""
+        interval_steps = self.frame_steps * self.frames
+        wanted = length_ps * 1000 / self.settings.timestep_fs
+        return math.ceil(wanted / interval_steps - 1e-9) * interval_steps
+
+    def frames_of(self, length_ps: float) -> int:
+        """Frames of a run of this length, the first one included."""
+        return math.floor(length_ps * 1000 / self.settings.frame_interval_fs + 1e-9) + 1
+
+    def failed_before(self, length_ps: float) -> bool:
+        """Whether a guard tripped within a run of this length."""
+        return self.verdict != "ok" and self.reason.get("at_ps", 0.0) <= length_ps
+
+    def look(self, length_ps: float, diffusion: DiffusionSettings) -> dict[str, Any]:
+        """What the run up to this length says of its diffusivity."""
+        columns = saved.load_segments(self.folder, self.step, len(self.heat_K))
+        return length.look(
+            columns["positions_A"][: self.frames_of(length_ps)],
+            np.array(self.atoms.cell),
+            tuple(self.atoms.get_chemical_symbols()),
+            self.settings.frame_interval_fs / 1000,
+            self.settings,
+            diffusion,
+        )
 
     def resume(self) -> None:
         """Take up the newest checkpoint, or make the first one."""
@@ -255,17 +310,19 @@ class _Run:
             ),
         )
 
-    def finish(self, trajectory: Path, record: Path) -> dict[str, Any]:
-        """Write trajectory and record of the length asked for."""
-        if self.reason.get("at_ps", 0.0) > self.settings.production_ps:
+    def finish(
+        self, trajectory: Path, record: Path, length_ps: float, looks: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Write trajectory and record of a run of this length."""
+        if not self.failed_before(length_ps):
             # A longer run went wrong later than this one ends.
             self.verdict, self.reason = "ok", {}
         columns = saved.load_segments(self.folder, self.step, len(self.heat_K))
-        columns = {name: values[: self.wanted_frames] for name, values in columns.items()}
+        columns = {name: values[: self.frames_of(length_ps)] for name, values in columns.items()}
         interval_ps = self.settings.frame_interval_fs / 1000
         uncertainty = self._uncertainty(columns["positions_A"], interval_ps, record)
         time_ps = (np.arange(len(columns["temperature"])) * interval_ps).astype(np.float64)
-        summary = self._summary(columns, time_ps) | {"uncertainty": uncertainty}
+        summary = self._summary(columns, time_ps) | {"uncertainty": uncertainty, "looks": looks}
         write_trajectory(
             trajectory,
             Trajectory(
