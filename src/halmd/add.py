@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from halmd.campaign import check_campaign, check_results, runs
+from halmd.campaign import check_campaign, check_results, n_runs
 from halmd.campaign_text import with_entries, with_materials
 from halmd.composition import parse_formula, reduced
 from halmd.config import Campaign, Material, parse_campaign
@@ -39,7 +39,7 @@ class Addition:
     @property
     def n_runs(self) -> int:
         """How many runs of molecular dynamics the new materials ask for."""
-        return sum(len(runs(self.campaign, material)) for material, _ in self.plans)
+        return sum(n_runs(self.campaign, material) for material, _ in self.plans)
 
     def lines(self) -> list[str]:
         """What a person should know of each composition."""

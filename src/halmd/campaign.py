@@ -33,9 +33,17 @@ PRODUCTION = (
     "uncertainty_interval_ps",
     "thermostat_time_ps",
 )
+RAMP = (
+    "engine",
+    "timestep_fs",
+    "pressure_GPa",
+    "frame_interval_fs",
+    "checkpoint_interval_ps",
+    "n_temperatures",
+)
 ONE_LENGTH = ("production_ps",)
 LENGTH_BY_ERROR = ("target_relative_error", "min_ps", "max_ps")
-"""Settings that `halmd equilibrate` and `halmd dynamics` depend on."""
+"""Settings that `halmd equilibrate`, `halmd dynamics` and `halmd temperatures` depend on."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +67,35 @@ def temperature_name(temperature_K: float) -> str:
     return f"{temperature_K:g}K"
 
 
+def chosen_file(campaign: Campaign, folder: str) -> Path:
+    """Where the temperatures of a material stand that `temperatures_K: auto` has found."""
+    return Path(campaign.results) / folder / "temperatures.json"
+
+
+def temperatures_of(campaign: Campaign, material: Material) -> list[float]:
+    """Temperatures of a material in K; none while `auto` has not found them yet."""
+    asked = campaign.dynamics.temperatures_K
+    if asked != "auto":
+        return list(asked)
+    path = chosen_file(campaign, material.folder)
+    found: list[float] = read_json(path)["temperatures_K"] if path.is_file() else []
+    return found
+
+
 def runs(campaign: Campaign, material: Material) -> list[Run]:
     """All runs of a material."""
     return [
         Run(material.folder, f"{ordering:02d}", temperature, replica)
         for ordering in range(campaign.structure.n_orderings)
-        for temperature in campaign.dynamics.temperatures_K
+        for temperature in temperatures_of(campaign, material)
         for replica in range(campaign.dynamics.replicas)
     ]
+
+
+def n_runs(campaign: Campaign, material: Material) -> int:
+    """How many runs a material asks for, also while its temperatures are still to be found."""
+    temperatures = len(temperatures_of(campaign, material)) or campaign.dynamics.n_temperatures
+    return campaign.structure.n_orderings * temperatures * campaign.dynamics.replicas
 
 
 def material_named(campaign: Campaign, folder: str) -> Material:
@@ -123,11 +152,19 @@ def structure_options(campaign: Campaign, material: Material) -> str:
     return " ".join(words)
 
 
-def with_temperature(settings: DynamicsSettings, temperature_K: float) -> str:
-    """Production options of one run."""
-    length = ONE_LENGTH if settings.target_relative_error is None else LENGTH_BY_ERROR
-    names = (*PRODUCTION, *length)
-    return f"--temperature-K {_word(temperature_K)} {options(settings, names)}"
+def with_temperature(settings: DynamicsSettings, temperature_K: str) -> str:
+    """Production options of one run at a temperature, in K."""
+    names = (*PRODUCTION, *_length(settings))
+    return f"--temperature-K {temperature_K} {options(settings, names)}"
+
+
+def ramp_options(settings: DynamicsSettings) -> str:
+    """Options of `halmd temperatures`."""
+    return options(settings, (*RAMP, *_length(settings)))
+
+
+def _length(settings: DynamicsSettings) -> tuple[str, ...]:
+    return ONE_LENGTH if settings.target_relative_error is None else LENGTH_BY_ERROR
 
 
 def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> None:

@@ -67,6 +67,65 @@ def potential(
 
 
 @app.command()
+def temperatures(
+    ordering: Annotated[Path, typer.Argument(help="An ordering (.extxyz).")],
+    potential: Annotated[Path, typer.Option(help="potential.json of `halmd potential`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="temperatures.json")],
+    scratch: Annotated[Path, typer.Option(help="Folder of the probes.")],
+    seed: int = 0,
+    engine: str = _DYNAMICS.engine,
+    timestep_fs: float = _DYNAMICS.timestep_fs,
+    pressure_GPa: Annotated[float, typer.Option("--pressure-GPa")] = _DYNAMICS.pressure_GPa,
+    frame_interval_fs: float = _DYNAMICS.frame_interval_fs,
+    checkpoint_interval_ps: float = _DYNAMICS.checkpoint_interval_ps,
+    n_temperatures: int = _DYNAMICS.n_temperatures,
+    production_ps: float = _DYNAMICS.production_ps,
+    target_relative_error: Annotated[
+        float | None, typer.Option(help="As for `halmd dynamics`.")
+    ] = None,
+    min_ps: float = _DYNAMICS.min_ps,
+    max_ps: float = _DYNAMICS.max_ps,
+    mobile: str = _DIFFUSION.mobile,
+    min_jumps: float = _DIFFUSION.min_jumps,
+    jump_length_A: Annotated[float, typer.Option("--jump-length-A")] = _DIFFUSION.jump_length_A,
+    accept_extrapolation: bool = False,
+) -> None:
+    """Choose temperatures by a short hot ramp: below melting, above where nothing moves."""
+    settings = settings_of(
+        DynamicsSettings,
+        engine=engine,
+        timestep_fs=timestep_fs,
+        pressure_GPa=pressure_GPa,
+        frame_interval_fs=frame_interval_fs,
+        checkpoint_interval_ps=checkpoint_interval_ps,
+        n_temperatures=n_temperatures,
+        production_ps=production_ps,
+        target_relative_error=target_relative_error,
+        min_ps=min_ps,
+        max_ps=max_ps,
+    )
+    limits = settings_of(
+        DiffusionSettings, mobile=mobile, min_jumps=min_jumps, jump_length_A=jump_length_A
+    )
+    atoms = read_structure(ordering)
+    loaded = load_for(
+        atoms.get_chemical_symbols(),
+        potential,
+        accept_extrapolation,
+        prototype=prototype_in(atoms.info),
+    )
+    from halmd.dynamics.temperatures import find_temperatures
+
+    found = find_temperatures(
+        atoms, loaded, settings, limits, seed=seed, scratch=scratch, record=output
+    )
+    chosen = ", ".join(f"{value:g}" for value in found["temperatures_K"])
+    typer.echo(f"{output}: {chosen} K")
+    typer.echo(f"  hottest: {found['hottest_because']}")
+    typer.echo(f"  coldest: {found['coldest_because']}")
+
+
+@app.command()
 def equilibrate(
     ordering: Annotated[Path, typer.Argument(help="An ordering (.extxyz).")],
     potential: Annotated[Path, typer.Option(help="potential.json of `halmd potential`.")],
@@ -273,8 +332,10 @@ def check(
 ) -> None:
     """Check a campaign file without writing anything."""
     campaign = _checked(config)
-    n_runs = sum(1 for _ in _all_runs(campaign))
-    typer.echo(f"{config}: fine, {len(campaign.materials)} materials, {n_runs} runs")
+    from halmd.campaign import n_runs
+
+    total = sum(n_runs(campaign, material) for material in campaign.materials)
+    typer.echo(f"{config}: fine, {len(campaign.materials)} materials, {total} runs")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -349,12 +410,6 @@ def _checked(config: Path) -> Campaign:
     check_campaign(campaign)
     check_results(campaign)
     return campaign
-
-
-def _all_runs(campaign: Campaign) -> Any:
-    from halmd.campaign import runs
-
-    return (run for material in campaign.materials for run in runs(campaign, material))
 
 
 def _choice(option: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -82,8 +82,16 @@ class DynamicsSettings(Settings):
     engine: Literal["lean", "ase"] = "lean"
     """What moves the atoms in production: halmd's own integrator, with next to nothing around the
     forces, or ASE's; both with Bussi's thermostat."""
-    temperatures_K: Annotated[list[Positive], Field(min_length=1)] = [500.0, 600.0, 700.0, 800.0]
-    """Temperatures of the campaign, in K."""
+    temperatures_K: Annotated[list[Positive], Field(min_length=1)] | Literal["auto"] = [
+        500.0,
+        600.0,
+        700.0,
+        800.0,
+    ]
+    """Temperatures of the campaign, in K. `auto` looks for them, for every material: between where
+    its framework gives way in a short hot ramp and where its ions jump too seldom for a run."""
+    n_temperatures: Annotated[int, Field(ge=2, le=20)] = 5
+    """How many temperatures `auto` chooses."""
     replicas: Annotated[int, Field(ge=1, le=100)] = 1
     """Independent runs of every ordering and temperature (other seeds)."""
     timestep_fs: Annotated[float, Field(gt=0, le=5)] = 2.0
@@ -115,7 +123,9 @@ class DynamicsSettings(Settings):
 
     @field_validator("temperatures_K")
     @classmethod
-    def _distinct(cls, values: list[float]) -> list[float]:
+    def _distinct(cls, values: list[float] | str) -> list[float] | str:
+        if isinstance(values, str):
+            return values
         # Folders name temperatures with six digits; two that agree in those would share one.
         if len({f"{value:g}" for value in values}) != len(values):
             raise ValueError("the same temperature stands twice")

@@ -253,3 +253,16 @@ def test_bad_campaign_stops_with_one_line_and_touches_nothing(
     assert "Traceback" not in done.stderr
     after = sorted(str(path) for path in finished.rglob("*") if ".snakemake" not in str(path))
     assert after == before
+
+
+def test_temperatures_that_are_looked_for_decide_the_runs(copy: Path) -> None:
+    """Before the ramp nothing else is known to run; afterwards the runs at what it found."""
+    edit(copy, dynamics={"temperatures_K": "auto"})
+    before = to_run(copy)
+    assert before.pop("temperatures") == 1
+    assert not {"equilibrate", "dynamics", "diffusion"} & before.keys()
+    found = copy / "results" / "Li3YCl6" / "temperatures.json"
+    found.write_text('{"temperatures_K": [700.0, 800.0]}')
+    after = to_run(copy)
+    after.pop("all", None)
+    assert after == {"equilibrate": 2, "dynamics": 2, "diffusion": 2} | REPORT

@@ -1,6 +1,34 @@
 # OMP_NUM_THREADS is set before Python starts: numeric libraries read it when they are loaded.
 
 
+# With `temperatures_K: auto`: which runs there are is known when this has run.
+checkpoint temperatures:
+    input:
+        ordering=f"{RESULTS}/{{material}}/orderings/00.extxyz",
+        potential=POTENTIAL,
+    output:
+        f"{RESULTS}/{{material}}/temperatures.json",
+    params:
+        scratch=f"{WORK}/{{material}}/temperatures",
+        seed=lambda w: seed_of(CAMPAIGN, "temperatures", w.material),
+        settings=ramp_options(CAMPAIGN.dynamics),
+        diffusion=options(CAMPAIGN.diffusion, ("mobile", "min_jumps", "jump_length_A")),
+        extrapolation=EXTRAPOLATION,
+    log:
+        f"{WORK}/logs/{{material}}/temperatures.log",
+    benchmark:
+        f"{WORK}/benchmarks/{{material}}/temperatures.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=480,
+    shell:
+        "OMP_NUM_THREADS={threads} halmd temperatures {input.ordering} "
+        "--potential {input.potential} --output {output} --scratch {params.scratch} "
+        "--seed {params.seed} {params.settings} {params.diffusion} {params.extrapolation} "
+        "> {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
+
+
 rule equilibrate:
     input:
         ordering=f"{RESULTS}/{{material}}/orderings/{{ordering}}.extxyz",
@@ -10,7 +38,7 @@ rule equilibrate:
         record=f"{RESULTS}/{RUN}/npt.json",
     params:
         seed=run_seed("equilibrate"),
-        temperature_K=lambda w: f"{TEMPERATURES_K[w.temperature]:.12g}",
+        temperature_K=kelvin,
         settings=options(CAMPAIGN.dynamics, EQUILIBRATION),
         extrapolation=EXTRAPOLATION,
     log:
@@ -39,7 +67,7 @@ rule dynamics:
         # Checkpoints lie outside of the outputs: Snakemake deletes outputs of jobs that fail.
         scratch=f"{WORK}/{RUN}",
         seed=run_seed("dynamics"),
-        settings=lambda w: with_temperature(CAMPAIGN.dynamics, TEMPERATURES_K[w.temperature]),
+        settings=lambda w: with_temperature(CAMPAIGN.dynamics, kelvin(w)),
         mobile=CAMPAIGN.diffusion.mobile,
         extrapolation=EXTRAPOLATION,
     log:

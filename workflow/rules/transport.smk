@@ -6,7 +6,7 @@ rule diffusion:
         record=f"{RESULTS}/{RUN}/transport.json",
         figure=f"{RESULTS}/{RUN}/transport.png",
     params:
-        temperature_K=lambda w: f"{TEMPERATURES_K[w.temperature]:.12g}",
+        temperature_K=kelvin,
         settings=options(CAMPAIGN.diffusion),
     log:
         f"{WORK}/logs/{RUN}/diffusion.log",
