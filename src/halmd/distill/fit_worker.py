@@ -152,7 +152,7 @@ class _Fit:
         found: dict[str, Tensor] = torch.load(parameters, weights_only=True)
         job = read_json(parameters.with_name(JOB))
         shape = StudentSettings.model_validate(job["settings"])
-        if shape.hidden_irreps == self.settings.hidden_irreps:
+        if shape.hidden_irreps.replace(" ", "") == self.settings.hidden_irreps.replace(" ", ""):
             return found
         small = plain_mace.constants_of(network.build(shape, self.elements))
         fresh = {name: p.detach() for name, p in model.named_parameters()}
@@ -174,6 +174,8 @@ class _Fit:
                 f"{saved} is of a fit by {state['workers']} processes, not {self.workers}: set "
                 "`processes` back, or delete it"
             )
+        if "steps" not in state["optimiser"]:
+            raise SystemExit(f"{saved} is of an earlier version's optimiser: delete it")
         if state.get("kind", self.kind) != self.kind:
             print(
                 f"{saved} is of {state['kind']} steps; going on with {self.kind} ones", flush=True
