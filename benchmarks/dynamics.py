@@ -1,10 +1,11 @@
-"""A step of the lean driver beside ASE's Bussi with the packaged native calculator.
+"""A step of halmd's molecular dynamics beside the same by others: one potential, cell and thread.
 
-    python benchmarks/dynamics.py [--potential NAME] [--steps 400] [--atoms 30 60 120 240]
+    python benchmarks/dynamics.py [--potential NAME] [--atoms 60 120 240 480] [--torch]
 
-The same potential, cells (rocksalt with some yttrium) and thread, in turn, in this one call.
-`bare` is the native call alone at moving positions. Prints milliseconds a step and the ratios of
-both drivers to it.
+`bare` is the native call alone at moving positions; `lean` the default engine with its thermostat;
+`ASE` is ASE's Bussi with the packaged native calculator; `--torch` adds ASE's Bussi with
+mace-torch's own calculator (float32, a tenth of the steps). Cells are rocksalt with some yttrium.
+All in turn, in this one call: milliseconds a step, ratios, and ns/day of the lean engine.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -23,7 +25,8 @@ from ase.build import bulk
 from ase.md.bussi import Bussi
 
 from halmd.dynamics.lean import Motion, Rescaling, at_rest_as_a_whole, forces_of
-from halmd.potentials.evaluators import load
+from halmd.files import read_json
+from halmd.potentials.evaluators import load, torch_calculator
 from halmd.potentials.potential import prepare_potential
 from halmd.potentials.registry import shipped_names
 
@@ -43,7 +46,7 @@ def crystal(n_atoms: int) -> Atoms:
 
 def milliseconds(run: Callable[[int], None], steps: int) -> float:
     """Median over five blocks of a fifth of the steps, after a warm-up."""
-    run(20)
+    run(10)
     times = []
     for _ in range(5):
         began = time.perf_counter()
@@ -57,18 +60,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--potential", default=shipped_names()[0])
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--atoms", type=int, nargs="+", default=[30, 60, 120, 240])
+    parser.add_argument("--atoms", type=int, nargs="+", default=[60, 120, 240, 480])
+    parser.add_argument("--torch", action="store_true")
     arguments = parser.parse_args()
     with TemporaryDirectory() as scratch:
         record = prepare_potential(arguments.potential, evaluator="native", folder=Path(scratch))
         calculator = load(record).calculator
+        torch = torch_calculator(Path(read_json(record)["model_file"])) if arguments.torch else None
         print(f"{arguments.potential}, one thread, {TIMESTEP_FS:g} fs; milliseconds a step")
-        print(f"{'atoms':>6} {'bare':>8} {'lean':>8} {'ASE':>8}   over bare: lean, ASE")
+        print(
+            f"{'atoms':>6} {'bare':>8} {'lean':>8} {'ASE':>8} {'torch':>8}   lean/bare ASE/lean "
+            f"torch/lean  ns/day"
+        )
         for wanted in arguments.atoms:
-            compare(crystal(wanted), calculator, arguments.steps)
+            compare(crystal(wanted), calculator, torch, arguments.steps)
 
 
-def compare(atoms: Atoms, calculator: object, steps: int) -> None:
+def compare(atoms: Atoms, calculator: Any, torch: Any, steps: int) -> None:
     """One row."""
     rng = np.random.default_rng(0)
     at_rest_as_a_whole(atoms, TEMPERATURE_K, rng)
@@ -88,14 +96,22 @@ def compare(atoms: Atoms, calculator: object, steps: int) -> None:
             forces(positions + 1e-3 * (number % 2))
 
     alone = milliseconds(bare, steps)
-    atoms.calc = calculator
-    dynamics = Bussi(atoms, TIMESTEP_FS * units.fs, TEMPERATURE_K, 1000 * units.fs, rng=rng)
-    by_ase = milliseconds(dynamics.run, steps)
+    by_ase = ase_step(atoms, calculator, steps, rng)
+    by_torch = ase_step(atoms, torch, max(25, steps // 10), rng) if torch else float("nan")
     print(
-        f"{len(atoms):6d} {alone:8.2f} {lean:8.2f} {by_ase:8.2f}   "
-        f"{lean / alone:10.2f} {by_ase / alone:9.2f}",
+        f"{len(atoms):6d} {alone:8.2f} {lean:8.2f} {by_ase:8.2f} {by_torch:8.2f}   "
+        f"{lean / alone:9.2f} {by_ase / lean:8.2f} {by_torch / lean:10.1f} "
+        f"{TIMESTEP_FS * 1e-6 * 86400e3 / lean:7.1f}",
         flush=True,
     )
+
+
+def ase_step(atoms: Atoms, calculator: Any, steps: int, rng: np.random.Generator) -> float:
+    """Milliseconds of a step of ASE's Bussi dynamics, from the present state."""
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    dynamics = Bussi(atoms, TIMESTEP_FS * units.fs, TEMPERATURE_K, 1000 * units.fs, rng=rng)
+    return milliseconds(dynamics.run, steps)
 
 
 if __name__ == "__main__":
