@@ -338,6 +338,36 @@ def check(
     typer.echo(f"{config}: fine, {len(campaign.materials)} materials, {total} runs")
 
 
+@app.command()
+def status(
+    config: Annotated[Path, typer.Argument(help="A campaign file.")] = Path("config.yaml"),
+    watch: Annotated[bool, typer.Option("--watch", help="Again every ten seconds.")] = False,
+) -> None:
+    """Where a campaign stands: what waits, runs, is done or failed, and D so far."""
+    import time
+
+    from rich.console import Console, Group
+    from rich.live import Live
+
+    from halmd.config import load_campaign
+    from halmd.report.status import campaign_status, failures, status_table
+
+    campaign = load_campaign(config)
+
+    def shown() -> Group:
+        found = campaign_status(campaign)
+        return Group(status_table(campaign, found), *failures(found))
+
+    console = Console(width=max(100, Console().width))
+    if not watch:
+        console.print(shown(), highlight=False)
+        return
+    with Live(shown(), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(10)
+            live.update(shown(), refresh=True)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     context: typer.Context,
