@@ -6,6 +6,7 @@ commands that need them: `halmd --help` is quick, and MD processes import nothin
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -339,6 +340,43 @@ def check(
 
 
 @app.command()
+def plan(
+    config: Annotated[Path, typer.Argument(help="A campaign file.")] = Path("config.yaml"),
+    slots: Annotated[int, typer.Option(min=1, help="Runs that go at once.")] = 2,
+) -> None:
+    """Time a few real steps and say what the campaign will cost; nothing is submitted."""
+    from tempfile import TemporaryDirectory
+
+    from rich.console import Console
+
+    from halmd.plan import cost_table, costs, timed_step_ms
+    from halmd.potentials.evaluators import load
+    from halmd.potentials.potential import prepare_potential
+    from halmd.report.status import campaign_status
+
+    campaign = _checked(config)
+    prepared = Path(campaign.work) / "potential" / "potential.json"
+    with TemporaryDirectory() as scratch:
+        if not prepared.is_file():
+            prepared = prepare_potential(
+                campaign.potential, evaluator=campaign.evaluator, folder=Path(scratch)
+            )
+        loaded = load(prepared)
+        atoms, step_ms = timed_step_ms(campaign, loaded)
+    typer.echo(
+        f"{campaign.potential} ({loaded.provenance['evaluator']}), {atoms} atoms: "
+        f"{step_ms:.2f} ms a step on one core, "
+        f"{campaign.dynamics.timestep_fs * 86.4 / step_ms:.1f} ns a day"
+    )
+    found = costs(campaign, campaign_status(campaign), step_ms / atoms)
+    console = Console(width=max(100, Console().width))
+    console.print(cost_table(campaign, found, slots=slots), highlight=False)
+    for cost in found:
+        for warning in cost.warnings:
+            typer.echo(f"too short: {warning}")
+
+
+@app.command()
 def status(
     config: Annotated[Path, typer.Argument(help="A campaign file.")] = Path("config.yaml"),
     watch: Annotated[bool, typer.Option("--watch", help="Again every ten seconds.")] = False,
@@ -362,7 +400,8 @@ def status(
     if not watch:
         console.print(shown(), highlight=False)
         return
-    with Live(shown(), console=console, auto_refresh=False) as live:
+    live = Live(shown(), console=console, auto_refresh=False)
+    with suppress(KeyboardInterrupt), live:
         while True:
             time.sleep(10)
             live.update(shown(), refresh=True)

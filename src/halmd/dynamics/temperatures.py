@@ -37,7 +37,7 @@ _COLDEST_K = 250.0
 _JUMPS_WANTED = 2.0
 """Times the fewest jumps for which a diffusivity is quoted."""
 _FEWEST_JUMPS = 15.0
-_USUAL_EA_EV, _SPREAD_EA_EV = 0.35, 0.15
+USUAL_EA_EV, _SPREAD_EA_EV = 0.35, 0.15
 """Activation energies of lithium halides: a few short probes are not to be taken at their word."""
 _NARROWEST = 0.7
 """Coldest over hottest temperature where lithium is too slow to tell."""
@@ -217,7 +217,7 @@ def _arrhenius(held: Sequence[dict[str, Any]]) -> tuple[float, float] | None:
     weights = 1 / np.array([max(p["relative_error"], 0.1) for p in told])
     rows = np.vstack([np.column_stack([weights, weights * x]), [[0.0, 1 / _SPREAD_EA_EV]]])
     ln_D0, Ea_eV = np.linalg.lstsq(
-        rows, np.append(weights * y, _USUAL_EA_EV / _SPREAD_EA_EV), rcond=None
+        rows, np.append(weights * y, USUAL_EA_EV / _SPREAD_EA_EV), rcond=None
     )[0]
     return float(ln_D0), float(Ea_eV)
 
