@@ -377,6 +377,20 @@ def plan(
 
 
 @app.command()
+def show(
+    material: Annotated[Path, typer.Argument(help="A material's folder, results/MATERIAL.")],
+) -> None:
+    """A material's conductivities, activation energy and a small plot, in the terminal."""
+    from halmd.report.results import load_material
+    from halmd.report.show import text_plot
+
+    found = load_material(material)
+    _print_summary(found)
+    for line in text_plot(found):
+        typer.echo(line)
+
+
+@app.command()
 def status(
     config: Annotated[Path, typer.Argument(help="A campaign file.")] = Path("config.yaml"),
     watch: Annotated[bool, typer.Option("--watch", help="Again every ten seconds.")] = False,

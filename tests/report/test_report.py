@@ -19,6 +19,7 @@ from halmd.reference import computed, measured
 from halmd.report.figures import arrhenius_figure, msd_figure, subscripted
 from halmd.report.plots import write_plots
 from halmd.report.results import MaterialResults, load_material, load_runs
+from halmd.report.show import COMPUTED, FITTED, MEASURED, text_plot
 from halmd.report.table import COLUMNS, summary, write_table
 from halmd.transport.arrhenius import arrhenius
 from halmd.transport.diffusion import diffusion
@@ -311,3 +312,28 @@ def test_records_that_lie_anywhere_are_replicas_of_one_ordering(
     runs = load_runs(sorted(tmp_path.glob("*.json")))
     assert {run["ordering"] for run in runs} == {"00"}
     assert len({run["replica"] for run in runs}) == len(runs) == 6
+
+
+def marks(lines: list[str], mark: str) -> list[tuple[int, int]]:
+    """Rows and columns at which a mark stands within the axes of a text plot."""
+    drawn = [line.partition("│")[2] for line in lines[1:-3]]
+    return [(r, c) for r, row in enumerate(drawn) for c, m in enumerate(row) if m == mark]
+
+
+def test_the_text_plot_holds_every_temperature_and_falls(results: MaterialResults) -> None:
+    lines = text_plot(results)
+    pooled = results.arrhenius["pooled"]
+    # Read by columns from the left: from hot to cold, so downwards.
+    places = sorted(marks(lines, COMPUTED), key=lambda place: place[1])
+    assert len(places) == len(pooled) == 3
+    assert [row for row, _ in places] == sorted(row for row, _ in places)
+    assert marks(lines, FITTED)
+    assert marks(lines, MEASURED)
+    assert len({len(line) for line in lines[1:-3]}) == 1
+    coldest = 1000 / min(m.temperature_K for m in measured("Li3YCl6"))
+    assert f"{coldest:.2f}" in lines[-2]
+
+
+def test_the_text_plot_without_usable_runs_says_so(results: MaterialResults) -> None:
+    nothing = replace(results, arrhenius={"verdict": "no_usable_runs", "pooled": []})
+    assert text_plot(nothing) == ["no temperature has a usable run: nothing to draw"]
