@@ -7,7 +7,7 @@ from halmd.reference import measured
 from halmd.report.results import MaterialResults
 
 _WIDTH, _HEIGHT = 68, 18
-COMPUTED, MEASURED, FITTED, REACH = "●", "m", "·", "│"
+COMPUTED, MEASURED, FITTED, REACH = "●", "m", "·", "|"
 
 
 def text_plot(results: MaterialResults, *, width: int = _WIDTH, height: int = _HEIGHT) -> list[str]:
