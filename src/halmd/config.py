@@ -14,7 +14,9 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -76,18 +78,25 @@ class StructureSettings(Settings):
     """Orderings drawn for each one kept, where the potential ranks them."""
 
 
+def _kind_of_temperatures(value: Any) -> str:
+    return "<auto>" if isinstance(value, str) else "<list>"
+
+
+Temperatures = Annotated[
+    Annotated[list[Positive], Field(min_length=1), Tag("<list>")]
+    | Annotated[Literal["auto"], Tag("<auto>")],
+    Discriminator(_kind_of_temperatures),
+]
+"""Tags in angle brackets are no part of a path that a person reads."""
+
+
 class DynamicsSettings(Settings):
     """How molecular dynamics is run; equilibration and production use the same settings."""
 
     engine: Literal["lean", "ase"] = "lean"
     """What moves the atoms in production: halmd's own integrator, with next to nothing around the
     forces, or ASE's; both with Bussi's thermostat."""
-    temperatures_K: Annotated[list[Positive], Field(min_length=1)] | Literal["auto"] = [
-        500.0,
-        600.0,
-        700.0,
-        800.0,
-    ]
+    temperatures_K: Temperatures = [500.0, 600.0, 700.0, 800.0]
     """Temperatures of the campaign, in K. `auto` looks for them, for every material: between where
     its framework gives way in a short hot ramp and where its ions jump too seldom for a run."""
     n_temperatures: Annotated[int, Field(ge=2, le=20)] = 5
@@ -315,7 +324,7 @@ def problem_in(error: ValidationError, settings: type[Settings]) -> str:
     problems = sorted(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
     problem = problems[0]
     more = error.error_count() - 1
-    path = _yaml_path(problem["loc"])
+    path = _yaml_path(tuple(p for p in problem["loc"] if not str(p).startswith("<")))
     if problem["type"] == "extra_forbidden":
         text = f"unknown key `{path}`{_nearest_key(problem['loc'], settings)}"
     elif problem["type"] == "missing":

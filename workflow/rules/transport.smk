@@ -69,7 +69,9 @@ rule density:
 
 rule arrhenius:
     input:
-        lambda w: run_files(w.material, "transport.json"),
+        runs=lambda w: run_files(w.material, "transport.json"),
+        # Named beside them: results of other temperatures would pass for these otherwise.
+        chosen=f"{RESULTS}/{{material}}/temperatures.json" if AUTO else [],
     output:
         f"{RESULTS}/{{material}}/arrhenius.json",
     params:
@@ -83,5 +85,5 @@ rule arrhenius:
         mem_mb=2000,
         runtime=30,
     shell:
-        "OMP_NUM_THREADS={threads} halmd arrhenius {input} --output {output} {params.settings} "
+        "OMP_NUM_THREADS={threads} halmd arrhenius {input.runs} --output {output} {params.settings} "
         "> {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
