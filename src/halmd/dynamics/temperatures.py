@@ -29,8 +29,7 @@ FIRST_K, STEP_K, LAST_K = 600.0, 100.0, 1500.0
 """Temperatures of the ramp; downwards where the first one already fails."""
 PROBE_PS, SETTLE_PS = 12.0, 4.0
 SAFE = 0.75
-"""Of the temperature at which the framework gives way within a probe: Li3YCl6 holds for 12 ps at
-1000 K and melts there within some tens."""
+"""Of the temperature at which the framework gives way within a probe."""
 
 _HEAD = ("schema_version", "halmd_version")
 _COLDEST_K = 250.0
