@@ -1,5 +1,6 @@
 """Files are written whole or not at all, and damaged ones are named."""
 
+import errno
 import json
 import os
 import signal
@@ -87,3 +88,10 @@ def test_fingerprint_tells_records_apart_whatever_their_order(a: dict, b: dict) 
     assert fingerprint(a) == fingerprint(dict(reversed(a.items())))
     if json.dumps(a, sort_keys=True) != json.dumps(b, sort_keys=True):
         assert fingerprint(a) != fingerprint(b)
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    target = tmp_path / "result.json"
+    with pytest.raises(OSError, match=r"No space left.*result\.json"), whole_file(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from halmd.config import Campaign, DynamicsSettings, Material
 from halmd.errors import HalmdError
 from halmd.files import read_json, write_json
 from halmd.potentials.registry import find, require_crystal, require_elements
-from halmd.structures.plan import plan
+from halmd.structures.plan import Plan, plan
 
 IDENTITY_FILE = "campaign.json"
 
@@ -167,6 +167,19 @@ def _length(settings: DynamicsSettings) -> tuple[str, ...]:
     return ONE_LENGTH if settings.target_relative_error is None else LENGTH_BY_ERROR
 
 
+def plan_of(campaign: Campaign, material: Material, *, structures: Path | None = None) -> Plan:
+    """What will be built of a material; raises HalmdError where nothing can be."""
+    return plan(
+        material.formula,
+        campaign.structure,
+        mobile=campaign.diffusion.mobile,
+        prototype=material.prototype,
+        site_fractions=material.site_fractions,
+        fixed_states=material.oxidation_states,
+        structures_folder=structures,
+    )
+
+
 def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> None:
     """Find every mistake in materials and potential before anything is written.
 
@@ -176,15 +189,7 @@ def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> Non
     """
     entry = find(campaign.potential)
     for material in campaign.materials:
-        made = plan(
-            material.formula,
-            campaign.structure,
-            mobile=campaign.diffusion.mobile,
-            prototype=material.prototype,
-            site_fractions=material.site_fractions,
-            fixed_states=material.oxidation_states,
-            structures_folder=structures,
-        )
+        made = plan_of(campaign, material, structures=structures)
         require_elements(
             frozenset(parse_formula(material.formula)),
             entry.elements,

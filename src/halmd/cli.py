@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from halmd.cli_distill import distill, fit, label, snapshots, validate_potential
-from halmd.cli_options import load_for, prototype_in, read_structure, settings_of
+from halmd.cli_options import settings_of, structure_and_potential
 from halmd.cli_structure import add, compositions, prototypes, structure
 from halmd.cli_transport import density, diffusion, jumps, vanhove
 from halmd.config import (
@@ -108,13 +108,7 @@ def temperatures(
     limits = settings_of(
         DiffusionSettings, mobile=mobile, min_jumps=min_jumps, jump_length_A=jump_length_A
     )
-    atoms = read_structure(ordering)
-    loaded = load_for(
-        atoms.get_chemical_symbols(),
-        potential,
-        accept_extrapolation,
-        prototype=prototype_in(atoms.info),
-    )
+    atoms, loaded = structure_and_potential(ordering, potential, accept_extrapolation)
     from halmd.dynamics.temperatures import find_temperatures
 
     found = find_temperatures(
@@ -154,13 +148,7 @@ def equilibrate(
         frame_interval_fs=timestep_fs,
         checkpoint_interval_ps=timestep_fs / 1000,
     )
-    atoms = read_structure(ordering)
-    loaded = load_for(
-        atoms.get_chemical_symbols(),
-        potential,
-        accept_extrapolation,
-        prototype=prototype_in(atoms.info),
-    )
+    atoms, loaded = structure_and_potential(ordering, potential, accept_extrapolation)
     from halmd.dynamics.equilibrate import equilibrate as run
     from halmd.dynamics.equilibrate import write_equilibrated
 
@@ -209,13 +197,7 @@ def dynamics(
         uncertainty_interval_ps=uncertainty_interval_ps,
         thermostat_time_ps=thermostat_time_ps,
     )
-    atoms = read_structure(start)
-    loaded = load_for(
-        atoms.get_chemical_symbols(),
-        potential,
-        accept_extrapolation,
-        prototype=prototype_in(atoms.info),
-    )
+    atoms, loaded = structure_and_potential(start, potential, accept_extrapolation)
     from halmd.dynamics.dynamics import run_dynamics
 
     result = run_dynamics(

@@ -45,6 +45,13 @@ def prototype_in(info: Mapping[str, Any]) -> str | None:
     return None if info.get("confidence") == "user" else info.get("prototype")
 
 
+def structure_and_potential(structure: Path, potential: Path, accept: bool) -> tuple[Any, Any]:
+    """A structure file, and a prepared potential that knows its elements and its crystal."""
+    atoms = read_structure(structure)
+    symbols, prototype = atoms.get_chemical_symbols(), prototype_in(atoms.info)
+    return atoms, load_for(symbols, potential, accept, prototype=prototype)
+
+
 def load_for(
     elements: Iterable[str], potential: Path, accept: bool, *, prototype: str | None = None
 ) -> Any:

@@ -14,15 +14,15 @@ import numpy as np
 from ase import Atoms
 from rich.table import Table
 
-from halmd.campaign import n_runs, runs, temperatures_of
+from halmd.campaign import n_runs, plan_of, runs, temperatures_of
 from halmd.config import Campaign, Material
 from halmd.dynamics.engines import engine_for
 from halmd.dynamics.engines.ase import start_velocities
 from halmd.dynamics.temperatures import USUAL_EA_EV
+from halmd.errors import HalmdError
 from halmd.potentials.evaluators import Loaded
 from halmd.reference import Published, measured
 from halmd.report.status import RunStatus
-from halmd.structures.plan import plan as plan_structure
 from halmd.structures.structure import build_orderings
 from halmd.transport.conductivity import nernst_einstein_S_per_cm
 from halmd.transport.diffusion import effective_jumps
@@ -38,7 +38,7 @@ _VOLUME_PER_ATOM_A3 = 20.0
 _BYTES_PER_POSITION = 4 * 3
 _COPIES = 2.2
 """Trajectory and the segments it was made of, checkpoints and records beside them."""
-_MELTING_IS_FAR_K = 250.0
+_COOL_K = 250.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,10 @@ class MaterialCost:
 
 
 def timed_step_ms(campaign: Campaign, loaded: Loaded) -> tuple[int, float]:
-    """Atoms of a cell of the first material, and milliseconds of a step of it on this core."""
+    """Atoms of a cell of the first material, and milliseconds of a step of it on this core.
+
+    Raises HalmdError where the potential's forces on that cell are not numbers.
+    """
     material = campaign.materials[0]
     quick = {"n_orderings": 1, "monte_carlo_steps": 200, "rank_by": "ewald"}
     built = build_orderings(
@@ -72,12 +75,18 @@ def timed_step_ms(campaign: Campaign, loaded: Loaded) -> tuple[int, float]:
     )
     atoms: Atoms = built.orderings[0].atoms
     rng = np.random.default_rng(0)
-    # Of half a crystal at rest on its sites: cool, whatever the cell lacks in relaxation.
-    start_velocities(atoms, _MELTING_IS_FAR_K, rng)
-    engine = engine_for(atoms, loaded, campaign.dynamics, target_K=_MELTING_IS_FAR_K, rng=rng)
-    engine.run(_WARM_UP)
-    began = time.perf_counter()
-    engine.run(_TIMED)
+    # Cool, because the cell is not relaxed.
+    start_velocities(atoms, _COOL_K, rng)
+    engine = engine_for(atoms, loaded, campaign.dynamics, target_K=_COOL_K, rng=rng)
+    try:
+        engine.run(_WARM_UP)
+        began = time.perf_counter()
+        engine.run(_TIMED)
+    except FloatingPointError:
+        raise HalmdError(
+            f"{material.formula}: {campaign.potential} gives forces that are not numbers; look at "
+            "the structure that `halmd structure` builds, or take another potential"
+        ) from None
     return len(atoms), 1000 * (time.perf_counter() - began) / _TIMED
 
 
@@ -92,14 +101,7 @@ def _cost(
     campaign: Campaign, material: Material, found: Sequence[RunStatus], step_ms_per_atom: float
 ) -> MaterialCost:
     dynamics = campaign.dynamics
-    made = plan_structure(
-        material.formula,
-        campaign.structure,
-        mobile=campaign.diffusion.mobile,
-        prototype=material.prototype,
-        site_fractions=material.site_fractions,
-        fixed_states=material.oxidation_states,
-    )
+    made = plan_of(campaign, material)
     whole_ps = dynamics.production_ps
     if dynamics.target_relative_error is not None:
         whole_ps = dynamics.max_ps

@@ -72,6 +72,11 @@ def run_dynamics(
     """
     if atoms.get_kinetic_energy() < 1e-9:
         raise HalmdError("the structure has no velocities; make it with `halmd equilibrate`")
+    if settings.target_relative_error is not None and mobile not in atoms.get_chemical_symbols():
+        raise HalmdError(
+            f"target_relative_error needs ions that move, and there is no {mobile} in the "
+            "structure; set diffusion.mobile (--mobile)"
+        )
     settled = atoms.info.get("equilibration_verdict", "ok")
     folder = scratch / f"production-{_fingerprint(atoms, loaded, settings, target_K, seed)}"
     with saved.owned(folder), _stop_signals() as stop:

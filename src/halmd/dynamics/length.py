@@ -31,46 +31,55 @@ def first_length_ps(settings: DynamicsSettings) -> float:
     return settings.production_ps if settings.target_relative_error is None else settings.min_ps
 
 
+def so_far(
+    positions_A: NDArray[np.floating[Any]],
+    cell_A: NDArray[np.float64],
+    symbols: tuple[str, ...],
+    interval_ps: float,
+    diffusion: DiffusionSettings,
+) -> dict[str, Any]:
+    """What frames say of D (Å²/ps), its relative error, and the effective jumps behind it.
+
+    positions_A (n_frames, n_atoms, 3), `interval_ps` apart. D and its error are None where the
+    frames are too few to tell, the error also where it is without bound. Raises HalmdError where
+    the mobile element or the framework is not there.
+    """
+    motion = motion_of(
+        positions_A.astype(np.float64),
+        cell_A,
+        symbols,
+        (np.arange(len(positions_A)) * interval_ps).astype(np.float64),
+        mobile=diffusion.mobile,
+        framework=diffusion.framework,
+        fewest_frames=1,
+    )
+    found = {"D_A2_per_ps": None, "relative_error": None, "n_effective_jumps": 0.0}
+    try:
+        tracer = tracer_of(motion, diffusion)
+    except HalmdError:
+        # Too short for an estimate, or for its fit window.
+        return found
+    D, ions = float(tracer.D_A2_per_ps), motion.count(diffusion.mobile)
+    jumps = effective_jumps(D, ions, motion.length_ps, diffusion.jump_length_A)
+    known = math.isfinite(tracer.relative_error)
+    error = float(tracer.relative_error) if known else None
+    return {"D_A2_per_ps": D, "relative_error": error, "n_effective_jumps": jumps}
+
+
 def look(
-    positions_A: NDArray[np.float32],
+    positions_A: NDArray[np.floating[Any]],
     cell_A: NDArray[np.float64],
     symbols: tuple[str, ...],
     interval_ps: float,
     settings: DynamicsSettings,
     diffusion: DiffusionSettings,
 ) -> dict[str, Any]:
-    """What a run so far says of D, and the length it should have: its own if that is enough.
-
-    positions_A (n_frames, n_atoms, 3), `interval_ps` apart. `relative_error` is None where the run
-    is too short to tell.
-    """
-    time_ps = (np.arange(len(positions_A)) * interval_ps).astype(np.float64)
-    length_ps = float(time_ps[-1])
-    error, jumps = None, 0.0
-    try:
-        motion = motion_of(
-            positions_A.astype(np.float64),
-            cell_A,
-            symbols,
-            time_ps,
-            mobile=diffusion.mobile,
-            framework=diffusion.framework,
-        )
-        tracer = tracer_of(motion, diffusion)
-    except HalmdError:
-        pass
-    else:
-        ions = motion.count(diffusion.mobile)
-        jumps = effective_jumps(tracer.D_A2_per_ps, ions, length_ps, diffusion.jump_length_A)
-        if math.isfinite(tracer.relative_error):
-            error = float(tracer.relative_error)
-    told = error if jumps >= diffusion.min_jumps else None
-    return {
-        "length_ps": length_ps,
-        "relative_error": error,
-        "n_effective_jumps": jumps,
-        "next_ps": next_length_ps(length_ps, told, settings),
-    }
+    """What `so_far` says of a run, and the length (ps) it should have: its own if it is enough."""
+    found = so_far(positions_A, cell_A, symbols, interval_ps, diffusion)
+    told = found["relative_error"] if found["n_effective_jumps"] >= diffusion.min_jumps else None
+    length_ps = (len(positions_A) - 1) * interval_ps
+    next_ps = next_length_ps(length_ps, told, settings)
+    return {"length_ps": length_ps, **found, "next_ps": next_ps}
 
 
 def next_length_ps(

@@ -18,12 +18,12 @@ from ase import Atoms, units
 from halmd.config import DiffusionSettings, DynamicsSettings
 from halmd.dynamics.dynamics import run_dynamics
 from halmd.dynamics.equilibrate import equilibrate
+from halmd.dynamics.length import so_far
 from halmd.errors import HalmdError
-from halmd.files import read_json, write_json
+from halmd.files import fingerprint, read_json, write_json
 from halmd.potentials.evaluators import Loaded
 from halmd.trajectory import read_trajectory
-from halmd.transport.diffusion import effective_jumps, tracer_of
-from halmd.transport.motion import motion_of
+from halmd.transport.diffusion import effective_jumps
 
 FIRST_K, STEP_K, LAST_K = 600.0, 100.0, 1500.0
 """Temperatures of the ramp; downwards where the first one already fails."""
@@ -55,8 +55,14 @@ def find_temperatures(
 ) -> dict[str, Any]:
     """Run the ramp, or go on with it, and write `record` (temperatures.json); returns it.
 
-    Every probe is kept in `scratch`. Raises HalmdError where the framework holds at no temperature.
+    Every probe is kept in `scratch`, in a folder named by a fingerprint of all that decides it.
+    Raises HalmdError where nothing in the structure is mobile, and where the framework holds at no
+    temperature.
     """
+    if diffusion.mobile not in atoms.get_chemical_symbols():
+        raise HalmdError(
+            f"there is no {diffusion.mobile} in the structure; set diffusion.mobile (--mobile)"
+        )
 
     def probed(temperature_K: float) -> dict[str, Any]:
         return probe(
@@ -92,17 +98,29 @@ def probe(
     show_progress: bool = True,
 ) -> dict[str, Any]:
     """One short run: does the framework hold, and how fast is lithium? Kept in probe.json."""
-    kept = folder / "probe.json"
-    if kept.is_file():
-        return {k: v for k, v in read_json(kept).items() if k not in _HEAD}
     short = settings.model_copy(
         update={
             "equilibration_ps": SETTLE_PS,
             "production_ps": PROBE_PS,
             "target_relative_error": None,
+            "min_ps": PROBE_PS,
+            "max_ps": PROBE_PS,
             "uncertainty_interval_ps": 0.0,
         }
     )
+    decided = {
+        "numbers": atoms.numbers.tolist(),
+        "positions_A": atoms.positions.tolist(),
+        "cell_A": np.array(atoms.cell).tolist(),
+        "potential": [loaded.provenance.get(k) for k in ("name", "sha256", "evaluator")],
+        "settings": short.model_dump(exclude={"temperatures_K", "n_temperatures", "replicas"}),
+        "diffusion": diffusion.model_dump(),
+        "seed": seed,
+    }
+    folder = folder / fingerprint(decided)
+    kept = folder / "probe.json"
+    if kept.is_file():
+        return {k: v for k, v in read_json(kept).items() if k not in _HEAD}
     start = equilibrate(
         atoms, loaded, short, target_K=temperature_K, seed=seed, show_progress=show_progress
     )
@@ -128,35 +146,11 @@ def probe(
     }
     # A run that a guard stopped says nothing of the crystal's diffusion, and may be one frame long.
     if run["verdict"] == "ok":
-        found |= _diffusivity(folder / "trajectory.h5", diffusion)
+        frames = read_trajectory(folder / "trajectory.h5")
+        interval_ps = settings.frame_interval_fs / 1000
+        found |= so_far(frames.positions_A, frames.cell_A, frames.symbols, interval_ps, diffusion)
     write_json(kept, found)
     return found
-
-
-def _diffusivity(trajectory: Path, diffusion: DiffusionSettings) -> dict[str, Any]:
-    """D in Å²/ps, its relative error and the jumps behind it; nothing where it cannot be told."""
-    frames = read_trajectory(trajectory)
-    try:
-        motion = motion_of(
-            frames.positions_A.astype(np.float64),
-            frames.cell_A,
-            frames.symbols,
-            frames.time_ps,
-            mobile=diffusion.mobile,
-            framework=diffusion.framework,
-        )
-        tracer = tracer_of(motion, diffusion)
-    except HalmdError:
-        return {}
-    ions = motion.count(diffusion.mobile)
-    jumps = effective_jumps(tracer.D_A2_per_ps, ions, motion.length_ps, diffusion.jump_length_A)
-    if not math.isfinite(tracer.relative_error):
-        return {"n_effective_jumps": jumps}
-    return {
-        "D_A2_per_ps": float(tracer.D_A2_per_ps),
-        "relative_error": float(tracer.relative_error),
-        "n_effective_jumps": jumps,
-    }
 
 
 def choose(
@@ -207,7 +201,7 @@ def _arrhenius(held: Sequence[dict[str, Any]]) -> tuple[float, float] | None:
     told = [
         p
         for p in held
-        if p["D_A2_per_ps"] and p["D_A2_per_ps"] > 0 and p["n_effective_jumps"] >= _FEWEST_JUMPS
+        if p["relative_error"] and p["D_A2_per_ps"] > 0 and p["n_effective_jumps"] >= _FEWEST_JUMPS
     ]
     if not told:
         return None

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.table import Table
@@ -69,7 +69,12 @@ def run_status(campaign: Campaign, run: Run, now_s: float) -> RunStatus:
     points = _checkpoints(work)
     finished = results / "run.json"
     if finished.is_file() and not _newer(points, finished):
-        return _done(run, results)
+        done = _done(run, results)
+        # Settings that ask for a longer run than there is; a guard's verdict is final.
+        longer = wanted.target_relative_error is None and done.length_ps < 0.999 * length_ps
+        if longer and read_json(finished)["verdict"] == "ok":
+            return replace(done, state="stopped", length_ps=length_ps)
+        return done
     why = _error_in(Path(campaign.work) / "logs" / run.folder)
     if points:
         done_ps, speed = _progress(points, wanted.timestep_fs)
