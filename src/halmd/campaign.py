@@ -1,6 +1,7 @@
 """Where the files of a campaign are, which seeds its runs have, and what each command is told."""
 
 import hashlib
+import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -178,6 +179,16 @@ def plan_of(campaign: Campaign, material: Material, *, structures: Path | None =
         fixed_states=material.oxidation_states,
         structures_folder=structures,
     )
+
+
+def batch_text(campaign: Campaign, material: Material) -> str:
+    """A campaign file (JSON) of one material with what `halmd batch` depends on, and no more."""
+    told = campaign.model_dump(mode="json", exclude_unset=True)
+    keys = ("campaign", "seed", "potential", "accept_extrapolation", "results", "work")
+    kept = {key: told[key] for key in (*keys, "structure", "dynamics") if key in told}
+    kept["materials"] = [material.model_dump(mode="json", exclude_unset=True)]
+    kept["diffusion"] = {"mobile": campaign.diffusion.mobile}
+    return json.dumps(kept)
 
 
 def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> None:

@@ -13,7 +13,13 @@ from typing import Annotated, Any
 import typer
 
 from halmd.cli_distill import distill, fit, label, snapshots, validate_potential
-from halmd.cli_options import settings_of, structure_and_potential
+from halmd.cli_options import (
+    known_to,
+    prototype_in,
+    read_structure,
+    settings_of,
+    structure_and_potential,
+)
 from halmd.cli_structure import add, compositions, prototypes, structure
 from halmd.cli_transport import density, diffusion, jumps, vanhove
 from halmd.config import (
@@ -133,6 +139,9 @@ def equilibrate(
     equilibration_ps: float = _DYNAMICS.equilibration_ps,
     thermostat_time_ps: float = _DYNAMICS.thermostat_time_ps,
     barostat_time_ps: float = _DYNAMICS.barostat_time_ps,
+    scratch: Annotated[
+        Path | None, typer.Option(help="Folder in which `halmd batch` may have made it already.")
+    ] = None,
     accept_extrapolation: bool = False,
 ) -> None:
     """Relax, run NPT, and write a settled start at the mean cell."""
@@ -150,8 +159,20 @@ def equilibrate(
     )
     atoms, loaded = structure_and_potential(ordering, potential, accept_extrapolation)
     from halmd.dynamics.equilibrate import equilibrate as run
-    from halmd.dynamics.equilibrate import write_equilibrated
+    from halmd.dynamics.equilibrate import equilibrated_in, write_equilibrated
 
+    if scratch and equilibrated_in(
+        scratch,
+        atoms,
+        loaded,
+        settings,
+        target_K=temperature_K,
+        seed=seed,
+        start=output,
+        record=record,
+    ):
+        typer.echo(f"{output}: as made by `halmd batch`")
+        return
     result = run(atoms, loaded, settings, target_K=temperature_K, seed=seed)
     write_equilibrated(result, output, record)
     typer.echo(f"{output}: {result.record['verdict']}")
@@ -197,7 +218,9 @@ def dynamics(
         uncertainty_interval_ps=uncertainty_interval_ps,
         thermostat_time_ps=thermostat_time_ps,
     )
-    atoms, loaded = structure_and_potential(start, potential, accept_extrapolation)
+    atoms, loaded = structure_and_potential(
+        start, potential, accept_extrapolation, batched=engine == "batched"
+    )
     from halmd.dynamics.dynamics import run_dynamics
 
     result = run_dynamics(
@@ -223,6 +246,54 @@ def dynamics(
         typer.echo(f"  the run leaves what its potential was trained on: {how_far(found)}")
         if (frames := record.with_name("extrapolating.extxyz")).is_file():
             typer.echo(f"  its worst frames: {frames}")
+
+
+@app.command()
+def batch(
+    config: Annotated[Path, typer.Argument(help="A campaign file.")] = Path("config.yaml"),
+    material: Annotated[
+        list[str] | None, typer.Option(help="Folder of a material; all when left out.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="batch.json")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop cleanly after this long.")] = None,
+) -> None:
+    """All runs of materials at once on one device (`engine: batched`); exit code 75 out of time."""
+    from halmd.campaign import material_named, runs
+    from halmd.dynamics.batch import Batched, run_batch
+    from halmd.files import write_json
+    from halmd.potentials.evaluators import load
+
+    campaign = _checked(config)
+    if campaign.dynamics.engine != "batched":
+        raise HalmdError(f"{config}: dynamics.engine is {campaign.dynamics.engine}, not batched")
+    names = material or [each.folder for each in campaign.materials]
+    unknown = set(names) - {each.folder for each in campaign.materials}
+    if unknown:
+        raise HalmdError(f"{config}: no material has the folder {', '.join(sorted(unknown))}")
+    loaded = load(Path(campaign.work) / "potential" / "potential.json", batched=True)
+    chosen: list[Batched] = []
+    for name in names:
+        for run in runs(campaign, material_named(campaign, name)):
+            file = Path(campaign.results) / name / "orderings" / f"{run.ordering}.extxyz"
+            ordering = read_structure(file)
+            own = known_to(
+                loaded,
+                ordering.get_chemical_symbols(),
+                campaign.accept_extrapolation,
+                prototype=prototype_in(ordering.info),
+            )
+            chosen.append(Batched(run, ordering, own))
+    if not chosen:
+        raise HalmdError(f"{config}: no temperatures are known yet; run `halmd temperatures` first")
+    found = run_batch(
+        campaign,
+        chosen,
+        read=read_structure,
+        max_minutes=float("inf") if max_minutes is None else max_minutes,
+        say=typer.echo,
+    )
+    if record is not None:
+        write_json(record, {"device": loaded.device, "runs": found})
 
 
 for analysis in (diffusion, jumps, density, vanhove):

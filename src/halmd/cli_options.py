@@ -45,35 +45,45 @@ def prototype_in(info: Mapping[str, Any]) -> str | None:
     return None if info.get("confidence") == "user" else info.get("prototype")
 
 
-def structure_and_potential(structure: Path, potential: Path, accept: bool) -> tuple[Any, Any]:
+def structure_and_potential(
+    structure: Path, potential: Path, accept: bool, *, batched: bool = False
+) -> tuple[Any, Any]:
     """A structure file, and a prepared potential that knows its elements and its crystal."""
+    from halmd.potentials.evaluators import load
+
     atoms = read_structure(structure)
     symbols, prototype = atoms.get_chemical_symbols(), prototype_in(atoms.info)
-    return atoms, load_for(symbols, potential, accept, prototype=prototype)
+    loaded = load(potential, batched=batched)
+    return atoms, known_to(loaded, symbols, accept, prototype=prototype)
 
 
 def load_for(
     elements: Iterable[str], potential: Path, accept: bool, *, prototype: str | None = None
 ) -> Any:
-    """Load a prepared potential and require that it knows the elements and the crystal.
+    """Load a prepared potential and require that it knows the elements and the crystal."""
+    from halmd.potentials.evaluators import load
+
+    return known_to(load(potential), elements, accept, prototype=prototype)
+
+
+def known_to(
+    loaded: Any, elements: Iterable[str], accept: bool, *, prototype: str | None = None
+) -> Any:
+    """A loaded potential, of which it is required that it knows the elements and the crystal.
 
     What it does not know, and extrapolation into it was accepted, goes into every record.
     """
-    from halmd.potentials.evaluators import load
+    from dataclasses import replace
+
     from halmd.potentials.registry import require_crystal, require_elements
 
-    loaded = load(potential)
+    provenance = dict(loaded.provenance)
     missing = require_elements(
-        frozenset(elements),
-        loaded.elements,
-        name=loaded.provenance["name"],
-        accept=accept,
+        frozenset(elements), loaded.elements, name=provenance["name"], accept=accept
     )
-    crystal = require_crystal(
-        prototype, loaded.crystals, name=loaded.provenance["name"], accept=accept
-    )
+    crystal = require_crystal(prototype, loaded.crystals, name=provenance["name"], accept=accept)
     if missing or crystal:
-        loaded.provenance["beyond_training"] = [*missing, *([crystal] if crystal else [])]
+        provenance["beyond_training"] = [*missing, *([crystal] if crystal else [])]
     if accept:
-        loaded.provenance["accept_extrapolation"] = True
-    return loaded
+        provenance["accept_extrapolation"] = True
+    return replace(loaded, provenance=provenance)

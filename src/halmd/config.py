@@ -93,9 +93,12 @@ Temperatures = Annotated[
 class DynamicsSettings(Settings):
     """How molecular dynamics is run; equilibration and production use the same settings."""
 
-    engine: Literal["lean", "ase"] = "lean"
+    engine: Literal["lean", "batched", "ase"] = "lean"
     """What moves the atoms in production: halmd's own integrator, with next to nothing around the
-    forces, or ASE's; both with Bussi's thermostat."""
+    forces; the same for all runs of a material at once, for a GPU; or ASE's. All with Bussi's
+    thermostat."""
+    batch_atoms: Annotated[int, Field(ge=1)] | None = None
+    """Most atoms at once with `engine: batched`; what the GPU has memory for when left out."""
     temperatures_K: Temperatures = [500.0, 600.0, 700.0, 800.0]
     """Temperatures of the campaign, in K. `auto` looks for them, for every material: between where
     its framework gives way in a short hot ramp and where its ions jump too seldom for a run."""

@@ -23,6 +23,7 @@ from halmd.files import read_json
 from halmd.trajectory import Trajectory, read_trajectory
 
 TARGET_K = 500.0
+ENGINES = ("lean", "batched", "ase")
 SETTINGS = DynamicsSettings(
     production_ps=2.4, frame_interval_fs=20, checkpoint_interval_ps=0.2, thermostat_time_ps=0.2
 )
@@ -69,7 +70,7 @@ def same(one: Trajectory, other: Trajectory) -> bool:
 def each(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trajectory]:
     """The uninterrupted run by every engine."""
     found = {}
-    for engine in ("lean", "ase"):
+    for engine in ENGINES:
         folder = tmp_path_factory.mktemp(engine)
         run(folder, engine=engine)
         found[engine] = read_trajectory(folder / "run.h5")
@@ -108,7 +109,7 @@ def wait_for_checkpoint(folder: Path, process: subprocess.Popen[bytes], after: s
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("engine", ["lean", "ase"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_killed_again_and_again_gives_the_uninterrupted_trajectory(
     tmp_path: Path, each: dict[str, Trajectory], engine: str
 ) -> None:

@@ -13,7 +13,7 @@ from halmd.dynamics.engines import Engine, engine_for
 from halmd.dynamics.engines.ase import degrees_of_freedom, npt, start_velocities, temperature_K
 
 TARGET_K = 400.0
-both = pytest.mark.parametrize("name", ["lean", "ase"])
+every = pytest.mark.parametrize("name", ["lean", "batched", "ase"])
 
 
 def engine_of(name: str, atoms: Atoms, rng: np.random.Generator, **changes: Any) -> Engine:
@@ -38,7 +38,7 @@ def block_error(values: np.ndarray, blocks: int = 20) -> float:
     return float(means.std(ddof=1) / np.sqrt(blocks))
 
 
-@both
+@every
 def test_the_ensemble_is_canonical(name: str) -> None:
     """Kinetic energy is chi-squared, and the virial of the forces obeys equipartition."""
     atoms = springs_crystal()
@@ -66,7 +66,7 @@ def test_the_ensemble_is_canonical(name: str) -> None:
     assert abs(cubes.mean() - n_free * kT**3) < 3 * block_error(cubes)
 
 
-@both
+@every
 def test_the_centre_of_mass_stays_at_rest_and_the_books_are_kept(name: str) -> None:
     atoms = lithium_chloride()
     atoms.calc = IonicToy()
@@ -83,7 +83,7 @@ def test_the_centre_of_mass_stays_at_rest_and_the_books_are_kept(name: str) -> N
     assert np.ptp(conserved) < 0.02 * abs(dynamics.transferred_eV()) + 2e-5 * len(atoms)
 
 
-@both
+@every
 def test_its_state_is_all_a_restart_needs(name: str) -> None:
     rng = np.random.default_rng(8)
     atoms = springs_crystal()
@@ -103,7 +103,7 @@ def test_its_state_is_all_a_restart_needs(name: str) -> None:
     assert one.state() == other.state()
 
 
-@both
+@every
 def test_energy_and_forces_are_those_of_the_present_positions(name: str) -> None:
     rng = np.random.default_rng(3)
     atoms = lithium_chloride()
@@ -118,7 +118,7 @@ def test_energy_and_forces_are_those_of_the_present_positions(name: str) -> None
         np.testing.assert_allclose(engine.forces_eV_per_A(), asked.get_forces(), atol=1e-9)
 
 
-@both
+@every
 def test_what_is_no_number_is_told(name: str) -> None:
     rng = np.random.default_rng(3)
     atoms = lithium_chloride()

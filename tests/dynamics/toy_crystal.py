@@ -19,7 +19,7 @@ CUTOFF_A = 4.9
 SKIN_A = 0.2
 
 
-def lithium_chloride(*, strain: float = 1.0, repeat: int = 2) -> Atoms:
+def lithium_chloride(*, strain: float = 1.0, repeat: int | tuple[int, int, int] = 2) -> Atoms:
     """Rocksalt LiCl at the lattice constant of IonicToy, 64 atoms unless told otherwise."""
     return bulk("LiCl", "rocksalt", a=5.315 * strain, cubic=True).repeat(repeat)
 

@@ -266,3 +266,46 @@ def test_temperatures_that_are_looked_for_decide_the_runs(copy: Path) -> None:
     after = to_run(copy)
     after.pop("all", None)
     assert after == {"equilibrate": 2, "dynamics": 2, "diffusion": 2} | REPORT
+
+
+def test_a_batch_leaves_nothing_to_run_and_is_what_the_commands_would_make(
+    finished: Path, tmp_path: Path
+) -> None:
+    """With `engine: batched` one job runs all of a material; the others write it down."""
+    for name in ("toy.py", "results/Li3YCl6/orderings", "work/potential"):
+        source, target = finished / name, tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    short = {"engine": "batched", "production_ps": 2, "equilibration_ps": 0.4}
+    edit(tmp_path, dynamics=short | {"temperatures_K": [700]})
+    done = snakemake(tmp_path, "trajectories")
+    assert done.returncode == 0, done.stderr[-3000:]
+    batch = read_json(tmp_path / "work" / "Li3YCl6" / "batch.json")
+    assert [entry["verdict"] for entry in batch["runs"]] == ["ok"] * 2
+    for entry in batch["runs"]:
+        folder = tmp_path / "results" / entry["run"]
+        record = read_json(folder / "run.json")
+        assert (record["engine"], record["length_ps"]) == ("batched", 2.0)
+        log = (tmp_path / "work" / "logs" / entry["run"] / "equilibrate.log").read_text()
+        assert "as made by `halmd batch`" in log
+    # By hand, alone, from the same start: the same run.
+    folder = tmp_path / "results" / batch["runs"][0]["run"]
+    record = read_json(folder / "run.json")
+    settings = DynamicsSettings.model_validate(
+        {"temperatures_K": [700], "frame_interval_fs": 40, "checkpoint_interval_ps": 2} | short
+    )
+    alone = started(
+        tmp_path,
+        "halmd.cli",
+        "dynamics",
+        str(folder / "equilibrated.extxyz"),
+        *("--potential", "work/potential/potential.json", "--output", "alone.h5"),
+        *("--record", "alone.json", "--scratch", "alone", "--seed", str(record["seed"])),
+        *with_temperature(settings, "700").split(),
+        path=os.environ["PATH"],
+    )
+    assert alone.returncode == 0, alone.stderr
+    one, other = (
+        read_trajectory(path) for path in (folder / "trajectory.h5", tmp_path / "alone.h5")
+    )
+    assert one.positions_A.tobytes() == other.positions_A.tobytes()

@@ -1,6 +1,9 @@
 # OMP_NUM_THREADS is set before Python starts: numeric libraries read it when they are loaded.
 
 
+BATCH = f"{WORK}/{{material}}/batch.json" if CAMPAIGN.dynamics.engine == "batched" else []
+
+
 # With `temperatures_K: auto`: which runs there are is known when this has run.
 checkpoint temperatures:
     input:
@@ -29,16 +32,50 @@ checkpoint temperatures:
         "> {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
 
 
+# With `engine: batched`: all runs of a material at once, up to their last checkpoints. The rules
+# below it then only write down what it has left in their scratch folders.
+rule batch:
+    input:
+        orderings=[
+            f"{RESULTS}/{{material}}/orderings/{n:02d}.extxyz"
+            for n in range(CAMPAIGN.structure.n_orderings)
+        ],
+        chosen=f"{RESULTS}/{{material}}/temperatures.json" if AUTO else [],
+        potential=POTENTIAL,
+    output:
+        f"{WORK}/{{material}}/batch.json",
+    params:
+        campaign=lambda w: batch_text(CAMPAIGN, material_named(CAMPAIGN, w.material)),
+        file=f"{WORK}/{{material}}/campaign.json",
+    log:
+        f"{WORK}/logs/{{material}}/batch.log",
+    benchmark:
+        f"{WORK}/benchmarks/{{material}}/batch.tsv"
+    threads: 1
+    retries: 3
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+        gpu=1,
+    shell:
+        "printf %s {params.campaign:q} > {params.file} && OMP_NUM_THREADS={threads} halmd batch "
+        "{params.file} --material {wildcards.material} --record {output} "
+        "--max-minutes $(({resources.runtime} * 95 / 100)) "
+        "> {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
+
+
 rule equilibrate:
     input:
         ordering=f"{RESULTS}/{{material}}/orderings/{{ordering}}.extxyz",
         potential=POTENTIAL,
+        batch=BATCH,
     output:
         start=f"{RESULTS}/{RUN}/equilibrated.extxyz",
         record=f"{RESULTS}/{RUN}/npt.json",
     params:
         seed=run_seed("equilibrate"),
         temperature_K=kelvin,
+        scratch=f"--scratch {WORK}/{RUN}" if BATCH else "",
         settings=options(CAMPAIGN.dynamics, EQUILIBRATION),
         extrapolation=EXTRAPOLATION,
     log:
@@ -52,8 +89,8 @@ rule equilibrate:
     shell:
         "OMP_NUM_THREADS={threads} halmd equilibrate {input.ordering} --potential {input.potential} "
         "--output {output.start} --record {output.record} --temperature-K {params.temperature_K} "
-        "--seed {params.seed} {params.settings} {params.extrapolation} > {log} 2>&1 "
-        "|| {{ code=$?; cat {log} >&2; exit $code; }}"
+        "--seed {params.seed} {params.settings} {params.scratch} {params.extrapolation} "
+        "> {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
 
 
 rule dynamics:

@@ -7,11 +7,10 @@ resumed run would sum forces in another order and part from the uninterrupted on
 
 import math
 import platform
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from halmd.config import DiffusionSettings, DynamicsSettings
 from halmd.dynamics import checkpoint as saved
 from halmd.dynamics import length
+from halmd.dynamics.allowance import Allowance, allowance
 from halmd.dynamics.engines import Engine, engine_for
 from halmd.dynamics.engines.ase import degrees_of_freedom, hold_centre_of_mass, temperature_K
 from halmd.dynamics.progress import Progress
@@ -61,13 +61,58 @@ def run_dynamics(
 ) -> dict[str, Any]:
     """Run or continue production; writes `trajectory` (H5MD) and `record` (run.json), returns it.
 
+    As `production`, which see.
+    """
+    with (
+        allowance(max_minutes) as until,
+        production(
+            atoms,
+            loaded,
+            settings,
+            target_K=target_K,
+            seed=seed,
+            scratch=scratch,
+            mobile=mobile,
+            diffusion=diffusion,
+            until=until,
+            show_progress=show_progress,
+        ) as finished,
+    ):
+        return finished.run.finish(trajectory, record, finished.length_ps, finished.looks)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has its length, or a verdict, in its checkpoints."""
+
+    run: "_Run"
+    length_ps: float
+    looks: list[dict[str, Any]]
+
+
+@contextmanager
+def production(
+    atoms: Atoms,
+    loaded: Loaded,
+    settings: DynamicsSettings,
+    *,
+    target_K: float,
+    seed: int,
+    scratch: Path,
+    mobile: str,
+    diffusion: DiffusionSettings | None,
+    until: Allowance,
+    show_progress: bool,
+) -> Iterator[Finished]:
+    """Run or continue production, and hold its folder while it is made use of.
+
     `atoms` carries the momenta to start from. Checkpoints live in a folder of `scratch` named by a
     fingerprint of all that changes the trajectory; the length is not part of it, so a longer run
     continues a shorter one. With `target_relative_error` the run is looked at, and goes on until
     its diffusivity is as certain as that; the looks are in the record, and depend on the frames
     alone, so that a run killed in between ends as it would have. A guard that trips ends the run
-    with a verdict, not an exception. Raises OutOfTimeError when SIGTERM, SIGUSR1 or `max_minutes`
-    asked for a stop (each start reaches at least one checkpoint, so that short allowances still get
+    with a verdict, not an exception. Raises OutOfTimeError when the allowance is
+    over (each start reaches at least one checkpoint, so that short allowances still get
     there in the end), and HalmdError for damaged checkpoints or a run that another process holds.
     """
     if atoms.get_kinetic_energy() < 1e-9:
@@ -79,12 +124,11 @@ def run_dynamics(
         )
     settled = atoms.info.get("equilibration_verdict", "ok")
     folder = scratch / f"production-{_fingerprint(atoms, loaded, settings, target_K, seed)}"
-    with saved.owned(folder), _stop_signals() as stop:
+    with saved.owned(folder):
         run = _Run(atoms, loaded, settings, target_K, seed, folder, mobile)
         run.resume()
         if settled != "ok":
             run.verdict = settled
-        until = _Allowance(60 * max_minutes, stop)
         length_ps, looks = length.first_length_ps(settings), list[dict[str, Any]]()
         while True:
             _run_to(run, length_ps, until, show_progress)
@@ -94,28 +138,10 @@ def run_dynamics(
             if looks[-1]["next_ps"] <= length_ps:
                 break
             length_ps = looks[-1]["next_ps"]
-        return run.finish(trajectory, record, length_ps, looks)
+        yield Finished(run, length_ps, looks)
 
 
-class _Allowance:
-    """When to stop: at a signal, or where another interval would last too long."""
-
-    def __init__(self, allowed_s: float, signals: list[int]):
-        self._deadline, self._signals = time.monotonic() + allowed_s, signals
-        self._longest_s = 0.0
-
-    @property
-    def over(self) -> bool:
-        """Whether the next interval is not to be begun."""
-        late = self._longest_s and time.monotonic() + self._longest_s > self._deadline
-        return bool(self._signals or late)
-
-    def spent(self, interval_s: float) -> None:
-        """Tell how long an interval lasted."""
-        self._longest_s = max(self._longest_s, interval_s)
-
-
-def _run_to(run: "_Run", length_ps: float, until: _Allowance, show_progress: bool) -> None:
+def _run_to(run: "_Run", length_ps: float, until: Allowance, show_progress: bool) -> None:
     """Run up to a length, or to a verdict; raises OutOfTimeError where the allowance is over."""
     progress = Progress(f"NVT {run.target_K:g} K", length_ps, run.time_ps, shown=show_progress)
     steps = run.steps_to(length_ps)
@@ -158,6 +184,7 @@ class _Run:
         self.reason: dict[str, Any] = {}
         self.wall_s = 0.0
         self.starts = 1
+        self.made_by = _made_by(loaded)
         self.last_temperature_K = target_K
         self.heat_K: list[float] = []
         self.displacement_A2: list[float] = []
@@ -213,11 +240,14 @@ class _Run:
         self.engine.restore(found.state["thermostat"])
         self.verdict, self.reason = found.state["verdict"], found.state["reason"]
         self.wall_s, self.starts = found.state["wall_s"], found.state["starts"] + 1
+        # Until it is gone on with, it is what another process, maybe elsewhere, has made.
+        self.made_by = found.state.get("made_by", self.made_by)
         self.engine.forget()
 
     def interval(self) -> None:
         """Run to the next checkpoint; on a tripped guard, up to the frame that tripped it."""
         begun = time.perf_counter()
+        self.made_by = _made_by(self.loaded)
         rows: list[dict[str, Any]] = []
         for _ in range(self.frames):
             if not self._advance():
@@ -311,6 +341,7 @@ class _Run:
                     "reason": self.reason,
                     "wall_s": self.wall_s,
                     "starts": self.starts,
+                    "made_by": self.made_by,
                 },
             ),
         )
@@ -401,17 +432,35 @@ class _Run:
             "seed": self.seed,
             "engine": settings.engine,
             "settings": settings.model_dump(exclude={"temperatures_K", "replicas"}),
-            "potential": self.loaded.provenance,
-            "device": f"CPU, {platform.machine()}",
-            "host": platform.node(),
-            "python": platform.python_version(),
-            "ase": ase.__version__,
-            "numpy": np.__version__,
+            **self.made_by,
             "steps_per_s": steps_per_s,
             "ns_per_day": steps_per_s * settings.timestep_fs * 1e-6 * 86400,
             "wall_s": self.wall_s,
             "starts": self.starts,
         }
+
+
+def _potential(loaded: Loaded, settings: DynamicsSettings) -> list[Any]:
+    """What of a potential decides a trajectory bit for bit.
+
+    A batch may be begun on a GPU and written out, or even continued, elsewhere.
+    """
+    if settings.engine == "batched":
+        return loaded.identity()
+    return [loaded.provenance[key] for key in ("name", "kind", "sha256", "evaluator")]
+
+
+def _made_by(loaded: Loaded) -> dict[str, Any]:
+    """Potential, device and versions that a run is made by."""
+    on_cpu = loaded.device == "cpu"
+    return {
+        "potential": loaded.provenance,
+        "device": f"CPU, {platform.machine()}" if on_cpu else loaded.device,
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "ase": ase.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def _fingerprint(
@@ -425,31 +474,10 @@ def _fingerprint(
             "cell_A": np.array(atoms.cell).tolist(),
             "positions_A": atoms.positions.tolist(),
             "momenta": atoms.get_momenta().tolist(),
-            "potential": [
-                loaded.provenance[key] for key in ("name", "kind", "sha256", "evaluator")
-            ],
+            "potential": _potential(loaded, settings),
             "settings": {key: getattr(settings, key) for key in own},
             "thermostat_time_ps": settings.thermostat_time_ps,
             "temperature_K": target_K,
             "seed": seed,
         }
     )
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGUSR1 instead of dying; the run stops at its next checkpoint."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        # Python lets only the main thread handle signals.
-        yield caught
-        return
-    signals = (signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.getsignal(number) for number in signals}
-    for number in signals:
-        signal.signal(number, lambda received, _: caught.append(received))
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

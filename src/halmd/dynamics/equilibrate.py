@@ -7,6 +7,7 @@ picoseconds is noise. Two picoseconds of NVT in that cell take the heat of the c
 equilibration starts again from its beginning and, being seeded, ends in the same place.
 """
 
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from halmd.dynamics.engines.ase import (
 from halmd.dynamics.progress import Progress
 from halmd.dynamics.stability import closest_contact, contact_limits_A, temperature_runaway
 from halmd.errors import HalmdError
-from halmd.files import whole_file, write_json
+from halmd.files import fingerprint, whole_file, write_json
 from halmd.potentials.evaluators import Loaded
 
 SAMPLE_STEPS = 10
@@ -135,6 +136,72 @@ def write_equilibrated(result: Equilibrated, structure: Path, record: Path) -> N
     with whole_file(structure) as temporary:
         ase.io.write(temporary, result.atoms, format="extxyz", write_results=False)
     write_json(record, result.record)
+
+
+def equilibrate_in(
+    scratch: Path,
+    atoms: Atoms,
+    loaded: Loaded,
+    settings: DynamicsSettings,
+    *,
+    target_K: float,
+    seed: int,
+) -> Path:
+    """File of a settled start in a scratch folder, found there or made now; its record is beside.
+
+    Both are named by a fingerprint of all that decides them.
+    """
+    start, record = _kept_in(scratch, atoms, loaded, settings, target_K, seed)
+    if not (start.is_file() and record.is_file()):
+        result = equilibrate(
+            atoms, loaded, settings, target_K=target_K, seed=seed, show_progress=False
+        )
+        write_equilibrated(result, start, record)
+    return start
+
+
+def equilibrated_in(
+    scratch: Path,
+    atoms: Atoms,
+    loaded: Loaded,
+    settings: DynamicsSettings,
+    *,
+    target_K: float,
+    seed: int,
+    start: Path,
+    record: Path,
+) -> bool:
+    """Copy what `equilibrate_in` has left in a scratch folder to its place, if it is there."""
+    kept = _kept_in(scratch, atoms, loaded, settings, target_K, seed)
+    if not all(path.is_file() for path in kept):
+        return False
+    for source, target in zip(kept, (start, record), strict=True):
+        with whole_file(target) as temporary:
+            shutil.copyfile(source, temporary)
+    return True
+
+
+def _kept_in(
+    scratch: Path,
+    atoms: Atoms,
+    loaded: Loaded,
+    settings: DynamicsSettings,
+    target_K: float,
+    seed: int,
+) -> tuple[Path, Path]:
+    own = ("timestep_fs", "pressure_GPa", "equilibration_ps", "thermostat_time_ps")
+    name = fingerprint(
+        {
+            "numbers": atoms.numbers.tolist(),
+            "cell_A": np.array(atoms.cell).tolist(),
+            "positions_A": atoms.positions.tolist(),
+            "potential": loaded.identity(),
+            "settings": {key: getattr(settings, key) for key in (*own, "barostat_time_ps")},
+            "temperature_K": target_K,
+            "seed": seed,
+        }
+    )
+    return scratch / f"equilibrated-{name}.extxyz", scratch / f"equilibrated-{name}.json"
 
 
 def _relax(atoms: Atoms, settings: DynamicsSettings) -> dict[str, Any]:

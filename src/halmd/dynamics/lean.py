@@ -129,6 +129,25 @@ def langevin(
     return step
 
 
+def rescaled(
+    kinetic_eV: float,
+    temperature_K: float,
+    *,
+    kept: float,
+    noise: tuple[float, float],
+) -> float:
+    """Kinetic energy after a step of stochastic velocity rescaling over that before it.
+
+    Bussi, Donadio and Parrinello, J. Chem. Phys. 126, 014101 (2007), eq. A7. kept is exp(-step /
+    relaxation time); noise a normal number, and the sum of the squares of as many
+    others as there are degrees of freedom but one.
+    """
+    first, others = noise
+    # Half a kT over what there is: the number of degrees of freedom cancels.
+    share = (1 - kept) * 0.5 * units.kB * temperature_K / kinetic_eV
+    return float(kept + share * (first**2 + others) + 2 * first * math.sqrt(kept * share))
+
+
 class Rescaling:
     """Stochastic velocity rescaling (Bussi, Donadio and Parrinello, J. Chem. Phys. 126, 014101).
 
@@ -148,18 +167,19 @@ class Rescaling:
         self.transferred_eV = 0.0
         """Energy given to the atoms so far."""
         self._freedom = 3 * len(masses_amu) - 3
-        self._wanted_eV = 0.5 * self._freedom * units.kB * temperature_K
+        self._temperature_K = temperature_K
         self._kept = math.exp(-timestep_fs / time_fs)
         self._weights = 0.5 * masses_amu[:, None]
 
     def __call__(self, velocities: Floats) -> Floats:
         """Velocities after the thermostat's step."""
         kinetic_eV = float(np.vdot(velocities * self._weights, velocities))
-        kept, freedom = self._kept, self._freedom
-        share = (1 - kept) * self._wanted_eV / (freedom * kinetic_eV)
-        first = self.rng.normal()
-        others = 2 * self.rng.gamma((freedom - 1) / 2)
-        squared = kept + share * (first**2 + others) + 2 * first * math.sqrt(kept * share)
+        squared = rescaled(
+            kinetic_eV,
+            self._temperature_K,
+            kept=self._kept,
+            noise=(self.rng.normal(), 2 * self.rng.gamma((self._freedom - 1) / 2)),
+        )
         self.transferred_eV += (squared - 1) * kinetic_eV
         return velocities * math.sqrt(squared)
 

@@ -44,11 +44,24 @@ class Loaded:
     """What disagreement of the committee means: `force_std_eV_per_A` and `share`."""
     crystals: frozenset[str] | None = None
     """Prototypes the potential was trained on; None when it does not say."""
+    device: str = "cpu"
+    """What it computes on: cpu, or the name of a GPU."""
+
+    def identity(self) -> list[Any]:
+        """What decides the forces, whatever computes them."""
+        of_model = self.provenance.get("model_sha256") or self.provenance["sha256"]
+        return [self.provenance["name"], self.provenance["kind"], of_model]
 
 
-def load(record_file: Path) -> Loaded:
-    """Load the potential prepared by `halmd potential`; raises HalmdError when it is damaged."""
+def load(record_file: Path, *, batched: bool = False) -> Loaded:
+    """Load the potential prepared by `halmd potential`; raises HalmdError when it is damaged.
+
+    For batches, mace-torch on a GPU is taken where there is one and the native evaluator, prepared
+    elsewhere, would compute on the CPU.
+    """
     record = read_json(record_file)
+    if batched and record["evaluator"] == "native" and _better_on_gpu(record):
+        record = record | {"evaluator": "torch"}
     if record["kind"] == "ase":
         return _load_ase(record)
     if record["evaluator"] == "native":
@@ -68,6 +81,12 @@ def load(record_file: Path) -> Loaded:
             f"forces ({_text(deviation)}); delete {record_file.parent} and prepare it again"
         )
     return _with_check(loaded, deviation)
+
+
+def _better_on_gpu(record: dict[str, Any]) -> bool:
+    """Whether mace-torch has a GPU for this model."""
+    model = Path(record.get("model_file") or "")
+    return has_gpu() and model.is_file() and _torch_device() == "cuda"
 
 
 def native_environment(cache: Path) -> None:
@@ -127,6 +146,7 @@ def _load_native(folder: Path, record: dict[str, Any]) -> Loaded:
         tuple(_member(folder, record, member) for member in members),
         record.get("uncertainty"),
         _crystals(record),
+        "cuda" if calculator._native_backend_is_cuda() else "cpu",
     )
 
 
@@ -140,14 +160,39 @@ def _member(folder: Path, record: dict[str, Any], member: dict[str, str]) -> Any
 def _load_torch(record: dict[str, Any]) -> Loaded:
     model = Path(record["model_file"])
     _require_checksum(model, record["model_sha256"])
-    calculator = torch_calculator(model)
+    device = _torch_device()
+    calculator = torch_calculator(model, device=device)
     return Loaded(
         calculator,
         _provenance(record, "torch", record["model_sha256"], ["mace-torch", "torch", "ase"]),
         frozenset(record["elements"]),
         calculator.reset,
         crystals=_crystals(record),
+        device=_name_of(device),
     )
+
+
+def has_gpu() -> bool:
+    """Whether there is a GPU to be seen; without importing torch, and without waking the GPU."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
+    return Path("/dev/nvidia0").exists() and not hidden
+
+
+def _torch_device() -> str:
+    """cuda where torch can use a GPU."""
+    try:
+        import torch
+    except ImportError:
+        return "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _name_of(device: str) -> str:
+    if device == "cpu":
+        return device
+    import torch
+
+    return str(torch.cuda.get_device_name())
 
 
 def _load_ase(record: dict[str, Any]) -> Loaded:

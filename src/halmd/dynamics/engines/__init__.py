@@ -1,4 +1,4 @@
-"""What moves the atoms at constant volume and temperature: `ase` or `lean`, by one interface."""
+"""What moves the atoms at constant volume and temperature: `lean`, `batched` or `ase`."""
 
 from typing import Any, Protocol
 
@@ -59,6 +59,10 @@ def engine_for(
         from halmd.dynamics.engines.ase import AseEngine
 
         return AseEngine(atoms, loaded, settings, target_K, rng)
+    if settings.engine == "batched":
+        from halmd.dynamics.engines.batched import BatchedEngine
+
+        return BatchedEngine(atoms, loaded, settings, target_K, rng)
     from halmd.dynamics.engines.lean import LeanEngine
 
     return LeanEngine(atoms, loaded, settings, target_K, rng)
