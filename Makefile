@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test setup plots lint format validate peers teacher potential clean
+.PHONY: run test setup plots lint format validate peers teacher torchsim potential clean
 
 run: setup
 	halmd run config.yaml
@@ -52,6 +52,11 @@ teacher:
 	test -x .venv-teacher/bin/python || $(PYTHON) -m venv .venv-teacher
 	.venv-teacher/bin/python -m pip install --quiet torch==2.13.0
 	.venv-teacher/bin/python -m pip install --quiet --requirement training/requirements-teacher.txt
+
+# TorchSim needs Python 3.12, and mace-torch's build for a GPU where there is one.
+torchsim:
+	test -x .venv-torchsim/bin/python || python3.12 -m venv .venv-torchsim
+	.venv-torchsim/bin/python -m pip install --quiet --requirement benchmarks/requirements-torchsim.txt
 
 potential: setup teacher
 	python training/rebuild.py

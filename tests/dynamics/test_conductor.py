@@ -11,12 +11,12 @@ from greenlet import getcurrent
 from toy_crystal import IonicToy, lithium_chloride, loaded
 
 from halmd.config import DynamicsSettings
-from halmd.dynamics.conductor import Conductor, Job, cell_of, served
+from halmd.dynamics.conductor import Conductor, Job, served
 from halmd.dynamics.dynamics import run_dynamics
 from halmd.dynamics.engines.ase import start_velocities
 from halmd.dynamics.equilibrate import equilibrate
 from halmd.potentials.evaluators import Loaded
-from halmd.potentials.many import Answer, Cell, OneByOne
+from halmd.potentials.many import Answer, Cell, OneByOne, cell_of
 from halmd.trajectory import read_trajectory
 
 SETTINGS = DynamicsSettings(

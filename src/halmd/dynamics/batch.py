@@ -16,12 +16,12 @@ from ase import Atoms
 from halmd.campaign import Run, seed_of
 from halmd.config import Campaign
 from halmd.dynamics.allowance import Allowance, allowance
-from halmd.dynamics.conductor import Conductor, Job, cell_of, served
+from halmd.dynamics.conductor import Conductor, Job, served
 from halmd.dynamics.dynamics import production
 from halmd.dynamics.equilibrate import equilibrate_in
 from halmd.errors import OutOfTimeError
 from halmd.potentials.evaluators import Loaded
-from halmd.potentials.many import many_of
+from halmd.potentials.many import cell_of, many_of
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from greenlet import getcurrent, greenlet
 
 from halmd.dynamics.moving import Moving, advance
 from halmd.potentials.evaluators import Loaded
-from halmd.potentials.many import Answer, Cell, Many, many_of
+from halmd.potentials.many import Answer, Cell, Many, cell_of, many_of
 
 
 @dataclass(frozen=True)
@@ -180,13 +180,6 @@ class Served(Calculator):  # type: ignore[misc]
         """Forget results and neighbours."""
         self.reset()
         self._cell = None
-
-
-def cell_of(atoms: Atoms) -> Cell:
-    """The cell of a structure, with copies of its positions and lattice."""
-    return Cell(
-        atoms.numbers.astype(np.int64), np.array(atoms.positions), np.array(atoms.cell, dtype=float)
-    )
 
 
 def served(loaded: Loaded, conductor: Conductor) -> Loaded:

@@ -13,6 +13,8 @@ import numpy as np
 from ase import Atoms, units
 from numpy.typing import NDArray
 
+from halmd.potentials.many import TorchMany, cell_of
+
 Floats = NDArray[np.float64]
 
 _CALLS = ("_compute_prepared_factorized_positions", "_reduce_atom_forces")
@@ -39,6 +41,8 @@ def forces_of(atoms: Atoms, calculator: Any) -> Forces:
     skin_A = getattr(calculator, "neighbor_skin", 0.0)
     if direct and skin_A > 0 and all(callable(getattr(evaluator, n, None)) for n in _CALLS):
         return _NativeForces(atoms, calculator)
+    if TorchMany.can(calculator):
+        return _TorchForces(atoms, calculator)
     return _AseForces(atoms, calculator)
 
 
@@ -56,6 +60,23 @@ class _AseForces:
 
     def energy_eV(self) -> float:
         return float(self._atoms.get_potential_energy())
+
+
+class _TorchForces:
+    """A mace-torch model as a batch of one: its list has a skin, and what stays is kept there."""
+
+    def __init__(self, atoms: Atoms, calculator: Any):
+        self._many, self._cell = TorchMany(calculator), cell_of(atoms)
+        self._energy_eV = math.nan
+
+    def __call__(self, positions_A: Floats) -> Floats:
+        self._cell.positions_A = positions_A
+        (found,) = self._many([self._cell], stress=False)
+        self._energy_eV = found.energy_eV
+        return found.forces_eV_per_A
+
+    def energy_eV(self) -> float:
+        return self._energy_eV
 
 
 class _NativeForces:

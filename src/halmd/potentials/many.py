@@ -58,6 +58,13 @@ class Cell:
         return listed
 
 
+def cell_of(atoms: Atoms) -> Cell:
+    """The cell of a structure, with copies of its positions and lattice."""
+    return Cell(
+        atoms.numbers.astype(np.int64), np.array(atoms.positions), np.array(atoms.cell, dtype=float)
+    )
+
+
 @dataclass(frozen=True)
 class _Listed:
     """Directed edges of one cell, by receiver, and where its atoms were when they were found."""
@@ -257,6 +264,12 @@ class TorchMany:
         self._fixed: dict[str, Any] = {}
         self._edges: tuple[Any, Any] = (None, None)
 
+    @staticmethod
+    def can(calculator: Any) -> bool:
+        """Whether this is mace-torch's calculator, with one model."""
+        models = getattr(calculator, "models", None)
+        return models is not None and len(models) == 1 and hasattr(calculator, "z_table")
+
     def _there(self, values: Any, dtype: Any = None) -> Any:
         return self._torch.as_tensor(values, device=self._device, dtype=dtype)
 
@@ -359,7 +372,7 @@ def many_of(loaded: Loaded) -> Many:
     calculator = loaded.calculator
     if NativeMany.can(calculator):
         return NativeMany(calculator)
-    if hasattr(calculator, "models") and hasattr(calculator, "z_table"):
+    if TorchMany.can(calculator):
         return TorchMany(calculator)
     if not hasattr(calculator, "calculate"):
         raise HalmdError(f"potential {loaded.provenance['name']!r}: not an ASE calculator")

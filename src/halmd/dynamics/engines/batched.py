@@ -9,11 +9,11 @@ import numpy as np
 from ase import Atoms
 
 from halmd.config import DynamicsSettings
-from halmd.dynamics.conductor import cell_of, conductor_of
+from halmd.dynamics.conductor import conductor_of
 from halmd.dynamics.engines import Floats
 from halmd.dynamics.moving import Moving
 from halmd.potentials.evaluators import Loaded
-from halmd.potentials.many import Answer
+from halmd.potentials.many import Answer, cell_of
 
 
 class BatchedEngine:
