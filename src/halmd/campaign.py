@@ -191,16 +191,17 @@ def batch_text(campaign: Campaign, material: Material) -> str:
     return json.dumps(kept)
 
 
-def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> None:
+def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> dict[str, Plan]:
     """Find every mistake in materials and potential before anything is written.
 
-    Raises HalmdError for a malformed or charged formula, a formula without the mobile element, a
-    composition without a prototype or a supercell, and elements or crystals that the potential was
-    not trained on.
+    Returns what will be built of each material, by folder. Raises HalmdError for a malformed or
+    charged formula, a formula without the mobile element, a composition without a prototype or a
+    supercell, and elements or crystals that the potential was not trained on.
     """
     entry = find(campaign.potential)
+    plans: dict[str, Plan] = {}
     for material in campaign.materials:
-        made = plan_of(campaign, material, structures=structures)
+        made = plans[material.folder] = plan_of(campaign, material, structures=structures)
         require_elements(
             frozenset(parse_formula(material.formula)),
             entry.elements,
@@ -213,6 +214,7 @@ def check_campaign(campaign: Campaign, *, structures: Path | None = None) -> Non
             name=campaign.potential,
             accept=campaign.accept_extrapolation,
         )
+    return plans
 
 
 def identity(campaign: Campaign) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 
 from ase.data import chemical_symbols
 
@@ -55,6 +56,12 @@ def parse_formula(text: str) -> dict[str, Fraction]:
     Returns element to exact amount, in the order written. Raises HalmdError for a malformed formula
     or an unknown element, naming the place.
     """
+    return dict(_parsed(text))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Mapping[str, Fraction]:
+    """What is read a thousand times in a large campaign; callers get copies."""
     if not text.strip():
         raise HalmdError("the formula is empty; write for example Li3YCl6")
     if len(text) > _MAX_LENGTH:

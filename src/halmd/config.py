@@ -253,6 +253,16 @@ RESERVED_FOLDERS = ("plots", "logs", "benchmarks", "potential")
 """Folders beside those of the materials in results/ and work/."""
 
 
+class ClusterSettings(Settings):
+    """What jobs ask a queue for; changes no result."""
+
+    most_minutes: Annotated[int, Field(ge=5)] = 1440
+    """Longest job that the queue allows, in minutes; a longer run is continued by further jobs."""
+    ms_per_atom_step: Positive = 0.2
+    """Time of a step per atom, in ms, by which jobs are sized (`halmd plan` prints it): twice that
+    of the shipped potential on a slow core when left out."""
+
+
 class Campaign(Settings):
     """A whole campaign: everything that decides a result."""
 
@@ -282,6 +292,8 @@ class Campaign(Settings):
     """How diffusivities become an activation energy."""
     plots: PlotSettings = PlotSettings()
     """How figures look; never makes anything else run again."""
+    cluster: ClusterSettings = ClusterSettings()
+    """What jobs ask a queue for; never makes anything run again."""
 
     @field_validator("materials")
     @classmethod

@@ -1,9 +1,5 @@
 """Checkpoints: what comes back is what went in, and damage is never taken for a state."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -163,37 +159,6 @@ def test_flipped_bits_in_a_segment_never_become_frames(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(HalmdError, match=path.name):
             saved.load_segments(tmp_path, 200, 11)
-
-
-def test_a_folder_has_one_owner_and_loses_halves_of_files(tmp_path: Path) -> None:
-    half = tmp_path / ".checkpoint-000000002000.x1y2.bin"
-    half.write_bytes(b"half")
-    with saved.owned(tmp_path):
-        assert not half.exists()
-        with pytest.raises(HalmdError, match="another process"), saved.owned(tmp_path):
-            pass
-    with saved.owned(tmp_path):
-        pass
-
-
-def test_a_killed_owner_leaves_no_lock(tmp_path: Path) -> None:
-    script = (
-        "import sys, time, pathlib\n"
-        "from halmd.dynamics.checkpoint import owned\n"
-        "with owned(pathlib.Path(sys.argv[1])):\n"
-        "    print('held', flush=True)\n"
-        "    time.sleep(60)\n"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        with pytest.raises(HalmdError, match="another process"), saved.owned(tmp_path):
-            pass
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    with saved.owned(tmp_path):
-        pass
 
 
 def test_state_that_json_cannot_hold_writes_nothing(tmp_path: Path) -> None:

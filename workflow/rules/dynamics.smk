@@ -52,10 +52,10 @@ rule batch:
     benchmark:
         f"{WORK}/benchmarks/{{material}}/batch.tsv"
     threads: 1
-    retries: 3
+    retries: NEEDS.retries()
     resources:
         mem_mb=8000,
-        runtime=1440,
+        runtime=lambda w, attempt: NEEDS.batch_minutes(w.material, attempt),
         gpu=1,
     shell:
         "printf %s {params.campaign:q} > {params.file} && OMP_NUM_THREADS={threads} halmd batch "
@@ -83,9 +83,10 @@ rule equilibrate:
     benchmark:
         f"{WORK}/benchmarks/{RUN}/equilibrate.tsv"
     threads: 1
+    retries: 2
     resources:
         mem_mb=2000,
-        runtime=240,
+        runtime=lambda w, attempt: NEEDS.equilibrate_minutes(w.material, attempt),
     shell:
         "OMP_NUM_THREADS={threads} halmd equilibrate {input.ordering} --potential {input.potential} "
         "--output {output.start} --record {output.record} --temperature-K {params.temperature_K} "
@@ -113,10 +114,10 @@ rule dynamics:
         f"{WORK}/benchmarks/{RUN}/dynamics.tsv"
     threads: 1
     # A run that nears the end of its allowance stops at a checkpoint (exit code 75) and continues.
-    retries: 3
+    retries: NEEDS.retries()
     resources:
-        mem_mb=2000,
-        runtime=1440,
+        mem_mb=lambda w: NEEDS.memory_MB(w.material),
+        runtime=lambda w, attempt: NEEDS.dynamics_minutes(w.material, attempt),
     shell:
         "OMP_NUM_THREADS={threads} halmd dynamics {input.start} --potential {input.potential} "
         "--output {output.trajectory} --record {output.record} --scratch {params.scratch} "

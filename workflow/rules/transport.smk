@@ -14,7 +14,7 @@ rule diffusion:
         f"{WORK}/benchmarks/{RUN}/diffusion.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w: NEEDS.memory_MB(w.material),
         runtime=60,
     shell:
         "OMP_NUM_THREADS={threads} halmd diffusion {input.trajectory} --run {input.record} "
@@ -37,7 +37,7 @@ rule jumps:
         f"{WORK}/benchmarks/{RUN}/jumps.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w: NEEDS.memory_MB(w.material),
         runtime=60,
     shell:
         "OMP_NUM_THREADS={threads} halmd jumps {input} --output {output.record} "
@@ -59,7 +59,7 @@ rule density:
         f"{WORK}/benchmarks/{RUN}/density.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w: NEEDS.memory_MB(w.material),
         runtime=60,
     shell:
         "OMP_NUM_THREADS={threads} halmd density {input} --output {output.grid} "

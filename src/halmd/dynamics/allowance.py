@@ -20,6 +20,11 @@ class Allowance:
         late = self._longest_s and time.monotonic() + self._longest_s > self._deadline
         return bool(self._signals or late)
 
+    @property
+    def left_s(self) -> float:
+        """Time left; infinite without a limit."""
+        return self._deadline - time.monotonic()
+
     def spent(self, interval_s: float) -> None:
         """Tell how long an interval lasted."""
         self._longest_s = max(self._longest_s, interval_s)

@@ -4,13 +4,10 @@ Beside each checkpoint lies the segment of frames that led to it, so that the gr
 never one file that a killed process leaves half written.
 """
 
-import fcntl
 import hashlib
 import io
 import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,23 +109,3 @@ def _read_sealed(path: Path) -> Arrays:
         raise ValueError("damaged or truncated")
     with np.load(io.BytesIO(data)) as archive:
         return {name: archive[name] for name in archive.files}
-
-
-@contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; raises HalmdError when another process holds it.
-
-    The lock goes with the process, however it ends, so a killed run leaves none behind.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HalmdError(
-                f"{folder}: another process is running this very run; wait for it, or stop it first"
-            ) from None
-        # Halves of files that a killed process was writing.
-        for leftover in (*folder.glob(".checkpoint-*"), *folder.glob(".segment-*")):
-            leftover.unlink()
-        yield

@@ -25,6 +25,7 @@ from halmd.dynamics import length
 from halmd.dynamics.allowance import Allowance, allowance
 from halmd.dynamics.engines import Engine, engine_for
 from halmd.dynamics.engines.ase import degrees_of_freedom, hold_centre_of_mass, temperature_K
+from halmd.dynamics.owner import owned
 from halmd.dynamics.progress import Progress
 from halmd.dynamics.stability import (
     closest_contact,
@@ -75,6 +76,8 @@ def run_dynamics(
             mobile=mobile,
             diffusion=diffusion,
             until=until,
+            # Who set a limit comes again; a person at a terminal is told at once.
+            wait=math.isfinite(max_minutes),
             show_progress=show_progress,
         ) as finished,
     ):
@@ -102,6 +105,7 @@ def production(
     mobile: str,
     diffusion: DiffusionSettings | None,
     until: Allowance,
+    wait: bool = False,
     show_progress: bool,
 ) -> Iterator[Finished]:
     """Run or continue production, and hold its folder while it is made use of.
@@ -113,7 +117,8 @@ def production(
     alone, so that a run killed in between ends as it would have. A guard that trips ends the run
     with a verdict, not an exception. Raises OutOfTimeError when the allowance is
     over (each start reaches at least one checkpoint, so that short allowances still get
-    there in the end), and HalmdError for damaged checkpoints or a run that another process holds.
+    there in the end), and HalmdError for damaged checkpoints or a run that another process holds,
+    unless that is to be waited for.
     """
     if atoms.get_kinetic_energy() < 1e-9:
         raise HalmdError("the structure has no velocities; make it with `halmd equilibrate`")
@@ -124,7 +129,7 @@ def production(
         )
     settled = atoms.info.get("equilibration_verdict", "ok")
     folder = scratch / f"production-{_fingerprint(atoms, loaded, settings, target_K, seed)}"
-    with saved.owned(folder):
+    with owned(folder, wait=until if wait else None):
         run = _Run(atoms, loaded, settings, target_K, seed, folder, mobile)
         run.resume()
         if settled != "ok":

@@ -1,6 +1,7 @@
 """The compositions of the review, as structures/compositions.yaml lists them."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,22 @@ def known_compositions(folder: Path | None = None) -> list[KnownComposition]:
 def known_row(formula: Formula, folder: Path | None = None) -> KnownComposition | None:
     """The row written with this very formula, or with this composition; crystals come first."""
     wanted = reduced(formula)
-    rows = [(row, parse_formula(row.formula)) for row in known_compositions(folder)]
-    same = [(row, parsed) for row, parsed in rows if reduced(parsed) == wanted]
+    same = [
+        (row, parse_formula(row.formula))
+        for row in known_compositions(folder)
+        if _composition(row.formula) == wanted
+    ]
     same.sort(key=lambda entry: (entry[1] != formula, bool(entry[0].later)))
     # Li3In0.5Sc0.5Cl6 is no spinel, though Li2In1/3Sc1/3Cl4 has its composition.
     element = next(iter(formula))
     good = [row for row, parsed in same if _whole(formula[element] / parsed[element])]
     return good[0] if good else None
+
+
+@lru_cache(maxsize=4096)
+def _composition(formula: str) -> Any:
+    """Of a row: every formula of a campaign is compared with all of them."""
+    return reduced(parse_formula(formula))
 
 
 def _whole(ratio: Any) -> bool:
