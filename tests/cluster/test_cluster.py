@@ -108,13 +108,17 @@ class Watch:
         for path in self.folder.glob("results/*/*/*/*/trajectory.h5"):
             assert read_trajectory(path).time_ps[-1] == pytest.approx(LENGTH_PS)
 
-    def production(self, temperature: str, after: str) -> Callable[[], tuple[str, int] | None]:
-        """Looks for job and process of the production at a temperature, behind a checkpoint."""
+    def production(
+        self, temperature: str, *, but: str = ""
+    ) -> Callable[[], tuple[str, int] | None]:
+        """Looks for a job of the production at a temperature that goes on, and its process."""
+        after = self.newest(temperature)
 
         def look() -> tuple[str, int] | None:
             wildcards = f"Li3YCl6_00_{temperature}_0"
             for job, folder in self.cluster.jobs().items():
-                if f"rule_dynamics/{wildcards}" in folder and self.newest(temperature) > after:
+                ours = f"rule_dynamics/{wildcards}" in folder and job != but
+                if ours and self.newest(temperature) > after:
                     for pid in self.processes(temperature.removesuffix("K")):
                         return job, pid
             return None
@@ -151,16 +155,16 @@ def test_jobs_killed_in_every_way_lose_nothing(tmp_path: Path, cluster: slurm.Sl
     judge = snakemake(local, "trajectories", "--cores", "1")
     watch = Watch(here, cluster, process)
     try:
-        job, _ = watch.wait("700 K runs, for scancel", watch.production("700K", ""))
+        job, _ = watch.wait("700 K runs, for scancel", watch.production("700K"))
         cluster.ask("scancel", job)
-        reached = watch.newest("700K")
-        _, pid = watch.wait("700 K goes on, for kill -9", watch.production("700K", reached))
+        _, pid = watch.wait("700 K goes on, for kill -9", watch.production("700K", but=job))
         os.kill(pid, signal.SIGKILL)
         # That one hung until Slurm killed it at its limit.
-        job, _ = watch.wait("900 K runs, for a node that goes down", watch.production("900K", ""))
+        job, _ = watch.wait("900 K runs, for a node that goes down", watch.production("900K"))
         # Its jobs are lost; it comes back by itself (ReturnToService).
         lost = ("state=down", "reason=test")
         cluster.ask("scontrol", "update", f"nodename={cluster.node}", *lost)
+        watch.wait("900 K is queued again", lambda: cluster.begin_at_once(job))
         while process.poll() is None:
             assert time.monotonic() < watch.until, watch.log()[-4000:]
             watch.whole()

@@ -1,6 +1,7 @@
 """The evaluators: equal numbers, checked at every load, and no torch where none is needed."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,31 @@ def test_auto_takes_native_and_never_imports_torch(prepared: Path) -> None:
         [sys.executable, "-c", code, str(prepared)], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["native", "False", "False"]
+
+
+@needs_native
+@pytest.mark.skipif(shutil.which("c++") is None, reason="the compiled part is made here first")
+def test_a_node_without_a_compiler_runs_what_another_compiled(prepared: Path) -> None:
+    """What was prepared with a compiler is loaded where there is none: slower, and told."""
+    code = (
+        "import sys, warnings; from pathlib import Path;"
+        "from halmd.potentials.evaluators import load;"
+        "warnings.simplefilter('always');"
+        "loaded = load(Path(sys.argv[1]));"
+        "print(loaded.provenance['evaluator'], loaded.calculator.evaluator.streamed_edges_mode)"
+    )
+    bare = {key: value for key, value in os.environ.items() if key != "CXX"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(prepared)],
+        env=bare | {"PATH": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    evaluator, mode = done.stdout.split()
+    assert evaluator == "native"
+    assert mode != "direct"
+    assert "nothing can be compiled on" in done.stderr
 
 
 def _edited(prepared: Path, folder: Path, **changes: object) -> Path:

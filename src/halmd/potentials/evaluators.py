@@ -7,6 +7,7 @@ with a warning.
 
 import importlib
 import os
+import platform
 import sys
 import warnings
 from collections.abc import Callable
@@ -123,9 +124,7 @@ def torch_calculator(model: Path, *, dtype: str = "float32", device: str = "cpu"
 def _load_native(folder: Path, record: dict[str, Any]) -> Loaded:
     model = Path(record["native_file"])
     _require_checksum(model, record["native_sha256"])
-    calculator = native_calculator(
-        model, folder / "native-cache", compiled=record["native_compiled"]
-    )
+    calculator, compiled = _native_here(model, folder, compiled=record["native_compiled"])
 
     def fresh_neighbours() -> None:
         # symmetrix-xl 0.1.1 (pinned) has no public call that forgets its neighbour list.
@@ -143,18 +142,34 @@ def _load_native(folder: Path, record: dict[str, Any]) -> Loaded:
         provenance,
         frozenset(record["elements"]),
         fresh_neighbours,
-        tuple(_member(folder, record, member) for member in members),
+        tuple(_member(folder, member, compiled=compiled) for member in members),
         record.get("uncertainty"),
         _crystals(record),
         "cuda" if calculator._native_backend_is_cuda() else "cpu",
     )
 
 
-def _member(folder: Path, record: dict[str, Any], member: dict[str, str]) -> Any:
+def _native_here(model: Path, folder: Path, *, compiled: bool) -> tuple[Any, bool]:
+    """The native calculator, and whether it is compiled: a node may have no compiler."""
+    try:
+        return native_calculator(model, folder / "native-cache", compiled=compiled), compiled
+    except Exception as error:
+        if not compiled:
+            raise
+        # What is compiled already is not taken either where the compiler is missing.
+        warnings.warn(
+            f"native evaluator: nothing can be compiled on {platform.node()} "
+            f"({str(error).splitlines()[0][:120]}); going on uncompiled, slower",
+            stacklevel=2,
+        )
+        return native_calculator(model, folder / "native-cache", compiled=False), False
+
+
+def _member(folder: Path, member: dict[str, str], *, compiled: bool) -> Any:
     """A calculator of one member of the committee; its neighbours are its own."""
     model = Path(member["file"])
     _require_checksum(model, member["sha256"])
-    return native_calculator(model, folder / "native-cache", compiled=record["native_compiled"])
+    return native_calculator(model, folder / "native-cache", compiled=compiled)
 
 
 def _load_torch(record: dict[str, Any]) -> Loaded:
