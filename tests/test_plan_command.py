@@ -12,7 +12,9 @@ from halmd.campaign import runs
 from halmd.cli import app
 from halmd.config import Campaign, parse_campaign
 from halmd.files import write_json
-from halmd.plan import costs, expected_jumps
+from halmd.plan import costs, expected_jumps, timed_step_ms
+from halmd.potentials.evaluators import load
+from halmd.potentials.potential import prepare_potential
 from halmd.reference import Published
 from halmd.report.status import campaign_status
 from halmd.structures.plan import plan as plan_structure
@@ -98,3 +100,17 @@ def test_the_command_times_a_real_step_and_writes_nothing(campaign: Campaign) ->
     assert "ms a step on one core" in done.output
     assert "with 4 at once" in done.output
     assert [path.name for path in Path().iterdir()] == ["config.yaml"]
+
+
+def test_a_batch_is_timed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four runs at once through a calculator that takes them one by one: a run costs the same."""
+    monkeypatch.chdir(tmp_path)
+    loaded = load(prepare_potential(BASE["potential"], evaluator="auto", folder=tmp_path))
+    times = {}
+    for engine, most in (("lean", None), ("batched", None), ("batched", 1)):
+        dynamics = BASE["dynamics"] | {"engine": engine, "batch_atoms": most}
+        times[engine, most] = timed_step_ms(parse_campaign(BASE | {"dynamics": dynamics}), loaded)
+    atoms, alone_ms = times["lean", None]
+    for (engine, _), (found, step_ms) in times.items():
+        assert found == atoms
+        assert 0.2 * alone_ms < step_ms < 5 * alone_ms, engine

@@ -414,19 +414,35 @@ def plan(
             prepared = prepare_potential(
                 campaign.potential, evaluator=campaign.evaluator, folder=Path(scratch)
             )
-        loaded = load(prepared)
+        loaded = load(prepared, batched=campaign.dynamics.engine == "batched")
         atoms, step_ms = timed_step_ms(campaign, loaded)
     typer.echo(
         f"{campaign.potential} ({loaded.provenance['evaluator']}), {atoms} atoms: "
-        f"{step_ms:.2f} ms a step on one core, "
+        f"{step_ms:.2f} ms a step on {'one core' if loaded.device == 'cpu' else loaded.device} "
+        f"({step_ms / atoms:.3f} an atom), "
         f"{campaign.dynamics.timestep_fs * 86.4 / step_ms:.1f} ns a day"
     )
     found = costs(campaign, campaign_status(campaign), step_ms / atoms)
     console = Console(width=max(100, Console().width))
-    console.print(cost_table(campaign, found, slots=slots), highlight=False)
+    console.print(cost_table(campaign, found, slots=slots, device=loaded.device), highlight=False)
     for cost in found:
         for warning in cost.warnings:
             typer.echo(f"too short: {warning}")
+
+
+@app.command()
+def merge(
+    sources: Annotated[list[Path], typer.Argument(help="Results folders of the same campaign.")],
+    into: Annotated[Path, typer.Option(help="Results folder to put them into.")],
+) -> None:
+    """Put results of several machines together; refused, whole, where two disagree."""
+    from halmd.merge import merge as run
+
+    found = run(sources, into)
+    typer.echo(f"{into}: {found.copied} files copied, {found.same} there already")
+    typer.echo(
+        "run the campaign there for its tables and figures; no molecular dynamics is repeated"
+    )
 
 
 @app.command()

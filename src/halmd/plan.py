@@ -6,7 +6,7 @@ follow from their atoms. Where conductivities were measured, they tell whether r
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,14 @@ from ase import Atoms
 from rich.table import Table
 
 from halmd.campaign import n_runs, plan_of, runs, temperatures_of
-from halmd.config import Campaign, Material
+from halmd.config import Campaign, DynamicsSettings, Material
 from halmd.dynamics.engines import engine_for
 from halmd.dynamics.engines.ase import start_velocities
+from halmd.dynamics.moving import Moving, advance
 from halmd.dynamics.temperatures import USUAL_EA_EV
 from halmd.errors import HalmdError
 from halmd.potentials.evaluators import Loaded
+from halmd.potentials.many import Many, cell_of, many_of
 from halmd.reference import Published, measured
 from halmd.report.status import RunStatus
 from halmd.structures.structure import build_orderings
@@ -58,9 +60,10 @@ class MaterialCost:
 
 
 def timed_step_ms(campaign: Campaign, loaded: Loaded) -> tuple[int, float]:
-    """Atoms of a cell of the first material, and milliseconds of a step of it on this core.
+    """Atoms of a cell of the first material, and milliseconds of a step of it on this device.
 
-    Raises HalmdError where the potential's forces on that cell are not numbers.
+    With `engine: batched` the share of one run in a step of all runs of the material. Raises
+    HalmdError where the potential's forces on that cell are not numbers.
     """
     material = campaign.materials[0]
     quick = {"n_orderings": 1, "monte_carlo_steps": 200, "rank_by": "ewald"}
@@ -77,17 +80,51 @@ def timed_step_ms(campaign: Campaign, loaded: Loaded) -> tuple[int, float]:
     rng = np.random.default_rng(0)
     # Cool, because the cell is not relaxed.
     start_velocities(atoms, _COOL_K, rng)
-    engine = engine_for(atoms, loaded, campaign.dynamics, target_K=_COOL_K, rng=rng)
+    at_once = 1
+    if campaign.dynamics.engine == "batched":
+        many = many_of(loaded)
+        most = campaign.dynamics.batch_atoms or many.most_atoms(cell_of(atoms))
+        at_once = max(1, min(n_runs(campaign, material), most // len(atoms)))
+        run = _batch(atoms, many, at_once, campaign.dynamics)
+    else:
+        run = engine_for(atoms, loaded, campaign.dynamics, target_K=_COOL_K, rng=rng).run
     try:
-        engine.run(_WARM_UP)
+        run(_WARM_UP)
         began = time.perf_counter()
-        engine.run(_TIMED)
+        run(_TIMED)
     except FloatingPointError:
         raise HalmdError(
             f"{material.formula}: {campaign.potential} gives forces that are not numbers; look at "
             "the structure that `halmd structure` builds, or take another potential"
         ) from None
-    return len(atoms), 1000 * (time.perf_counter() - began) / _TIMED
+    return len(atoms), 1000 * (time.perf_counter() - began) / _TIMED / at_once
+
+
+def _batch(
+    atoms: Atoms, many: Many, at_once: int, settings: DynamicsSettings
+) -> Callable[[int], None]:
+    """What moves so many copies of a cell on by some steps."""
+    moving = [
+        Moving(
+            cell_of(atoms),
+            atoms.get_velocities(),
+            atoms.get_masses(),
+            temperature_K=_COOL_K,
+            timestep_fs=settings.timestep_fs,
+            thermostat_time_fs=1000 * settings.thermostat_time_ps,
+            rng=np.random.default_rng(seed),
+        )
+        for seed in range(at_once)
+    ]
+
+    def run(steps: int) -> None:
+        for each in moving:
+            each.draw(steps)
+        advance(moving, steps, many)
+        if any(each.lost for each in moving):
+            raise FloatingPointError("positions are no longer numbers")
+
+    return run
 
 
 def costs(
@@ -181,17 +218,20 @@ def expected_jumps(
     return effective_jumps(D_A2_per_ps, n_ions, length_ps, jump_length_A)
 
 
-def cost_table(campaign: Campaign, found: Sequence[MaterialCost], *, slots: int) -> Table:
-    """One row for every material, and the total."""
+def cost_table(
+    campaign: Campaign, found: Sequence[MaterialCost], *, slots: int, device: str = "cpu"
+) -> Table:
+    """One row for every material, and the total; a slot is a core, or a GPU of this kind."""
+    unit = "core-hours" if device == "cpu" else "GPU-hours"
     total_h = sum(cost.core_hours for cost in found)
     longest_h = max((cost.longest_run_hours for cost in found), default=0.0)
     wall_h = max(total_h / slots, longest_h)
     title = (
-        f"{campaign.campaign}: {total_h:.1f} core-hours, {wall_h:.1f} h with {slots} at once, "
+        f"{campaign.campaign}: {total_h:.1f} {unit}, {wall_h:.1f} h with {slots} at once, "
         f"{sum(cost.disk_GB for cost in found):.1f} GB"
     )
     table = Table(title=title, title_justify="left")
-    for name in ("material", "atoms", "runs", "finished", "ps left", "core-hours", "GB"):
+    for name in ("material", "atoms", "runs", "finished", "ps left", unit, "GB"):
         table.add_column(name, justify="left" if name == "material" else "right")
     for cost in found:
         numbers = (cost.atoms, cost.n_runs, cost.finished)
