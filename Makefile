@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test setup plots lint format validate peers teacher torchsim potential clean
+.PHONY: run test setup plots lint format validate peers teacher torchsim janus potential clean
 
 run: setup
 	halmd run config.yaml
@@ -57,6 +57,12 @@ teacher:
 torchsim:
 	test -x .venv-torchsim/bin/python || python3.12 -m venv .venv-torchsim
 	.venv-torchsim/bin/python -m pip install --quiet --requirement benchmarks/requirements-torchsim.txt
+
+# janus-core, for benchmarks/dynamics.py.
+janus:
+	test -x .venv-janus/bin/python || $(PYTHON) -m venv .venv-janus
+	.venv-janus/bin/python -m pip install --quiet torch==2.13.0
+	.venv-janus/bin/python -m pip install --quiet "janus-core[mace]==0.9.8"
 
 potential: setup teacher
 	python training/rebuild.py

@@ -1,15 +1,18 @@
 """A step of halmd's molecular dynamics beside the same by others: one potential, cell and thread.
 
     python benchmarks/dynamics.py [--potential NAME] [--atoms 60 120 240 480] [--torch]
+                                  [--janus PYTHON]
 
 `bare` is the native call alone at moving positions; `lean` the default engine with its thermostat;
 `ASE` is ASE's Bussi with the packaged native calculator; `--torch` adds ASE's Bussi with
-mace-torch's own calculator (float32, a tenth of the steps). Cells are rocksalt with some yttrium.
+mace-torch's own calculator (float32, a tenth of the steps), `--janus` janus-core's MD on the same,
+in the environment of the interpreter named (`make janus`). Cells are rocksalt with some yttrium.
 All in turn, in this one call: milliseconds a step, ratios, and ns/day of the lean engine.
 """
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +22,7 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import ase.io
 import numpy as np
 from ase import Atoms, units
 from ase.build import bulk
@@ -62,21 +66,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--atoms", type=int, nargs="+", default=[60, 120, 240, 480])
     parser.add_argument("--torch", action="store_true")
+    parser.add_argument("--janus", help="interpreter of janus-core's environment")
     arguments = parser.parse_args()
     with TemporaryDirectory() as scratch:
         record = prepare_potential(arguments.potential, evaluator="native", folder=Path(scratch))
         calculator = load(record).calculator
-        torch = torch_calculator(Path(read_json(record)["model_file"])) if arguments.torch else None
+        model = Path(read_json(record)["model_file"])
+        torch = torch_calculator(model) if arguments.torch else None
         print(f"{arguments.potential}, one thread, {TIMESTEP_FS:g} fs; milliseconds a step")
         print(
-            f"{'atoms':>6} {'bare':>8} {'lean':>8} {'ASE':>8} {'torch':>8}   lean/bare ASE/lean "
-            f"torch/lean  ns/day"
+            f"{'atoms':>6} {'bare':>8} {'lean':>8} {'ASE':>8} {'torch':>8} {'janus':>8}   "
+            f"lean/bare ASE/lean torch/lean janus/lean  ns/day"
         )
         for wanted in arguments.atoms:
-            compare(crystal(wanted), calculator, torch, arguments.steps)
+            by_janus = janus_step(arguments.janus, model, crystal(wanted), arguments.steps)
+            compare(crystal(wanted), calculator, torch, by_janus, arguments.steps)
 
 
-def compare(atoms: Atoms, calculator: Any, torch: Any, steps: int) -> None:
+def compare(atoms: Atoms, calculator: Any, torch: Any, by_janus: float, steps: int) -> None:
     """One row."""
     rng = np.random.default_rng(0)
     at_rest_as_a_whole(atoms, TEMPERATURE_K, rng)
@@ -99,11 +106,30 @@ def compare(atoms: Atoms, calculator: Any, torch: Any, steps: int) -> None:
     by_ase = ase_step(atoms, calculator, steps, rng)
     by_torch = ase_step(atoms, torch, max(25, steps // 10), rng) if torch else float("nan")
     print(
-        f"{len(atoms):6d} {alone:8.2f} {lean:8.2f} {by_ase:8.2f} {by_torch:8.2f}   "
-        f"{lean / alone:9.2f} {by_ase / lean:8.2f} {by_torch / lean:10.1f} "
+        f"{len(atoms):6d} {alone:8.2f} {lean:8.2f} {by_ase:8.2f} {by_torch:8.2f} "
+        f"{by_janus:8.2f}   "
+        f"{lean / alone:9.2f} {by_ase / lean:8.2f} {by_torch / lean:10.1f} {by_janus / lean:10.1f} "
         f"{TIMESTEP_FS * 1e-6 * 86400e3 / lean:7.1f}",
         flush=True,
     )
+
+
+def janus_step(python: str | None, model: Path, atoms: Atoms, steps: int) -> float:
+    """Milliseconds of a step of janus-core's dynamics; NaN where it is not asked for."""
+    if python is None:
+        return float("nan")
+    with TemporaryDirectory() as folder:
+        structure = Path(folder) / "cell.extxyz"
+        ase.io.write(structure, atoms)
+        script = Path(__file__).with_name("janus_steps.py")
+        command = [python, str(script), str(model), str(structure), str(max(25, steps // 10))]
+        environment = os.environ | {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise SystemExit(f"janus-core: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout.split()[-1])
 
 
 def ase_step(atoms: Atoms, calculator: Any, steps: int, rng: np.random.Generator) -> float:
