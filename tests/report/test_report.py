@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from walks import FRAME_PS, hopping
 
-from halmd.config import ArrheniusSettings, DiffusionSettings, PlotSettings
+from halmd.config import ArrheniusSettings, PlotSettings
 from halmd.errors import HalmdError
-from halmd.files import write_json
 from halmd.reference import computed, measured
 from halmd.report.figures import arrhenius_figure, msd_figure, subscripted
 from halmd.report.plots import write_plots
@@ -22,47 +20,6 @@ from halmd.report.results import MaterialResults, load_material, load_runs
 from halmd.report.show import COMPUTED, FITTED, MEASURED, text_plot
 from halmd.report.table import COLUMNS, summary, write_table
 from halmd.transport.arrhenius import arrhenius
-from halmd.transport.diffusion import diffusion
-from halmd.transport.motion import motion_of
-
-JUMPS_PER_PS = {500.0: 0.05, 600.0: 0.12, 700.0: 0.25}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """results/Li3YCl6 with two orderings at three temperatures, one run stopped by a guard."""
-    folder = tmp_path_factory.mktemp("results") / "Li3YCl6"
-    rng = np.random.default_rng(0)
-    for ordering in ("00", "01"):
-        for temperature, rate in JUMPS_PER_PS.items():
-            run = folder / ordering / f"{temperature:g}K" / "r0"
-            lithium = hopping(rng, 1200, 18, rate)
-            framework = rng.normal(0, 0.1, (1200, 36, 3)) + rng.random((36, 3)) * 11
-            motion = motion_of(
-                np.concatenate([lithium, framework], axis=1),
-                np.diag([11.0, 11.0, 11.0]),
-                ("Li",) * 18 + ("Cl",) * 36,
-                np.arange(1200) * FRAME_PS,
-            )
-            stopped = ordering == "01" and temperature == 700
-            verdict = "framework_unstable" if stopped else "ok"
-            record = diffusion(
-                motion, DiffusionSettings(), temperature_K=temperature, run_verdict=verdict
-            )
-            write_json(run / "transport.json", record)
-            write_json(run / "run.json", {"potential": {"name": "test"}, "verdict": verdict})
-    made = {"formula": "Li3YCl6", "achieved_formula": "Li3YCl6", "prototype": "a_crystal"}
-    write_json(
-        folder / "orderings" / "orderings.json", made | {"confidence": "verbatim", "cautions": []}
-    )
-    runs = load_runs(sorted(folder.glob("*/*K/r*/transport.json")))
-    write_json(folder / "arrhenius.json", arrhenius(runs, ArrheniusSettings(n_samples=2000)))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def results(folder: Path) -> MaterialResults:
-    return load_material(folder)
 
 
 def legend_texts(figure: Figure) -> list[str]:

@@ -309,3 +309,20 @@ def test_a_batch_leaves_nothing_to_run_and_is_what_the_commands_would_make(
         read_trajectory(path) for path in (folder / "trajectory.h5", tmp_path / "alone.h5")
     )
     assert one.positions_A.tobytes() == other.positions_A.tobytes()
+
+
+def test_small_jobs_go_together_on_slurm(finished: Path) -> None:
+    """What the profile makes of fifty analyses: one submission, within a queue's memory."""
+    profile = REPOSITORY / "workflow" / "profiles" / "slurm" / "config.yaml"
+    settings = yaml.safe_load(profile.read_text())
+    groups = {name: f"{name}={group}" for name, group in settings["groups"].items()}
+    edit(finished, diffusion={"jump_length_A": 3.0})
+    try:
+        done = snakemake(finished, "--dry-run", "--groups", *groups.values())
+    finally:
+        edit(finished)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr
+    assert "Group job analyses" in text
+    assert set(settings["group-components"]) == set(settings["groups"].values())
+    assert settings["slurm-status-command"] == "squeue"

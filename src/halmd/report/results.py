@@ -17,7 +17,8 @@ class MaterialResults:
     formula: str
     arrhenius: dict[str, Any]
     runs: list[dict[str, Any]]
-    """transport.json of each run, with ordering, replica and run.json under "run"."""
+    """transport.json of each run, with ordering and replica; run.json and npt.json under "run" and
+    "npt"."""
     structure: dict[str, Any]
     """orderings.json: prototype, confidence in it, cautions, what was built."""
 
@@ -42,8 +43,8 @@ def load_runs(files: list[Path]) -> list[dict[str, Any]]:
             record["replica"] = folder.name.removeprefix("r")
         else:
             record["ordering"], record["replica"] = "00", str(file)
-        run_file = folder / "run.json"
-        record["run"] = read_json(run_file) if run_file.is_file() else {}
+        for key, name in (("run", "run.json"), ("npt", "npt.json")):
+            record[key] = read_json(folder / name) if (folder / name).is_file() else {}
         runs.append(record)
     return sorted(runs, key=lambda r: (r["ordering"], r["temperature_K"], r["replica"]))
 
