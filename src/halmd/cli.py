@@ -431,6 +431,19 @@ def plan(
 
 
 @app.command()
+def report(
+    materials: Annotated[list[Path], typer.Argument(help="Folders results/MATERIAL.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="report.html")],
+) -> None:
+    """One page of all results, which opens anywhere without a network."""
+    from halmd.report.report import write_report
+
+    write_report(materials, output)
+    noun = "material" if len(materials) == 1 else "materials"
+    typer.echo(f"{output}: {len(materials)} {noun}, {output.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
 def export(
     materials: Annotated[list[Path], typer.Argument(help="Folders results/MATERIAL.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],

@@ -49,6 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_json(run / "transport.json", record)
             made = {"verdict": verdict, "potential": POTENTIAL, "engine": "lean"}
             made |= {"length_ps": 1199 * FRAME_PS, "temperature_K": temperature}
+            made |= {"framework": {"plateau_A2": 9.0 if stopped else 0.2}}
             settings = {"settings": DynamicsSettings().model_dump()}
             write_json(run / "run.json", made | settings)
             write_json(run / "npt.json", {"pressure_GPa": 0.0, "length_ps": 12.5})

@@ -82,8 +82,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_output_is_there(finished: Path) -> None:
     results = finished / "results"
-    for name in ("conductivity.csv", "campaign.json", "plots/conductivity-temperature.svg",
-                 "plots/conductivity-temperature.png", "plots/msd-Li3YCl6.svg",
+    for name in ("conductivity.csv", "report.html", "campaign.json",
+                 "plots/conductivity-temperature.svg", "plots/conductivity-temperature.png", "plots/msd-Li3YCl6.svg",
                  "Li3YCl6/arrhenius.json", "Li3YCl6/orderings/orderings.json"):  # fmt: skip
         assert (results / name).stat().st_size > 0
     runs = sorted((results / "Li3YCl6").glob("*/*K/r0"))
@@ -109,7 +109,7 @@ def test_runs_of_a_campaign_are_independent(finished: Path) -> None:
     assert not any(np.allclose(starts[0], other) for other in starts[1:])
 
 
-REPORT = {"arrhenius": 1, "table": 1, "plots": 1}
+REPORT = {"arrhenius": 1, "table": 1, "plots": 1, "report": 1}
 EDITS: list[tuple[dict[str, dict[str, object]], dict[str, int]]] = [
     ({}, {}),
     ({"plots": {"dpi": 90}}, {"plots": 1}),

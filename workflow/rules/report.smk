@@ -47,3 +47,23 @@ rule plots:
     shell:
         "halmd plots {params.folders} --output {params.folder} {params.settings} > {log} 2>&1 "
         "|| {{ code=$?; cat {log} >&2; exit $code; }}"
+
+
+rule report:
+    input:
+        ARRHENIUS,
+    output:
+        f"{RESULTS}/report.html",
+    params:
+        folders=FOLDERS,
+    log:
+        f"{WORK}/logs/report.log",
+    benchmark:
+        f"{WORK}/benchmarks/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "halmd report {params.folders} --output {output} > {log} 2>&1 "
+        "|| {{ code=$?; cat {log} >&2; exit $code; }}"

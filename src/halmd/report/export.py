@@ -31,7 +31,7 @@ def export(folders: Sequence[Path], output: Path, *, parquet: bool = False) -> l
     is not there; nothing is written then.
     """
     results = [load_material(folder) for folder in folders]
-    orderings = [_orderings(folder) for folder in folders]
+    orderings = [read_orderings(folder) for folder in folders]
     table = _parquet(results) if parquet else None
     output.mkdir(parents=True, exist_ok=True)
     written = [output / "conductivity.csv"]
@@ -56,7 +56,8 @@ def export(folders: Sequence[Path], output: Path, *, parquet: bool = False) -> l
     return written
 
 
-def _orderings(folder: Path) -> list[Atoms]:
+def read_orderings(folder: Path) -> list[Atoms]:
+    """The orderings of a results/MATERIAL folder."""
     files = sorted((folder / "orderings").glob("[0-9][0-9].extxyz"))
     return [ase.io.read(file, format="extxyz") for file in files]
 

@@ -18,7 +18,7 @@ class MaterialResults:
     arrhenius: dict[str, Any]
     runs: list[dict[str, Any]]
     """transport.json of each run, with ordering and replica; run.json and npt.json under "run" and
-    "npt"."""
+    "npt", and the names of the files beside it."""
     structure: dict[str, Any]
     """orderings.json: prototype, confidence in it, cautions, what was built."""
 
@@ -45,6 +45,7 @@ def load_runs(files: list[Path]) -> list[dict[str, Any]]:
             record["ordering"], record["replica"] = "00", str(file)
         for key, name in (("run", "run.json"), ("npt", "npt.json")):
             record[key] = read_json(folder / name) if (folder / name).is_file() else {}
+        record["files"] = sorted(path.name for path in folder.iterdir())
         runs.append(record)
     return sorted(runs, key=lambda r: (r["ordering"], r["temperature_K"], r["replica"]))
 

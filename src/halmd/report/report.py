@@ -1,0 +1,46 @@
+"""`halmd report`: one page of all results that opens anywhere, without a network.
+
+Data, style and program are in the file itself; only links to the data files leave it.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from halmd import __version__
+from halmd.files import write_text
+from halmd.report.export import read_orderings
+from halmd.report.methods import methods
+from halmd.report.page_data import page_data
+from halmd.report.results import load_material
+
+_PLACE = "/* data */"
+
+
+def write_report(folders: Sequence[Path], output: Path) -> None:
+    """Write the page of these results/MATERIAL folders, whole.
+
+    Raises HalmdError where a material has no results yet.
+    """
+    results = [load_material(folder) for folder in folders]
+    text, works = methods(results, __version__)
+    data = page_data(
+        results,
+        [read_orderings(folder) for folder in folders],
+        [os.path.relpath(folder, output.parent) for folder in folders],
+        version=__version__,
+        methods=text,
+        references=[work.in_words() for work in works],
+    )
+    write_text(output, page(data))
+
+
+def page(data: dict[str, Any]) -> str:
+    """The page with its data."""
+    template = (files("halmd.report") / "page.html").read_text(encoding="utf-8")
+    # A text in the data must not end the element it stands in.
+    written = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+    return template.replace(_PLACE, written)
