@@ -2,8 +2,9 @@
 
     python benchmarks/report.py RESULTS [--materials 1 30 300]
 
-Copies of the materials found in a results folder under other names, with all their runs. Milliseconds
-from the start of the navigation until the page has drawn itself. Needs chromium and chromedriver.
+Copies of the materials found in a results folder under other names, with all their runs.
+Milliseconds from the start of the navigation until the page has drawn itself. Needs chromium and
+chromedriver.
 """
 
 import argparse

@@ -83,7 +83,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_output_is_there(finished: Path) -> None:
     results = finished / "results"
     for name in ("conductivity.csv", "report.html", "campaign.json",
-                 "plots/conductivity-temperature.svg", "plots/conductivity-temperature.png", "plots/msd-Li3YCl6.svg",
+                 "plots/conductivity-temperature.svg", "plots/msd-Li3YCl6.svg",
+                 "plots/conductivity-temperature.png",
                  "Li3YCl6/arrhenius.json", "Li3YCl6/orderings/orderings.json"):  # fmt: skip
         assert (results / name).stat().st_size > 0
     runs = sorted((results / "Li3YCl6").glob("*/*K/r0"))
