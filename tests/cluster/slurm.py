@@ -55,18 +55,6 @@ class Slurm:
         lines = self.ask("squeue", "--noheader", "--states=RUNNING", "--Format", format)
         return dict(line.split(maxsplit=1) for line in lines.splitlines())
 
-    def begin_at_once(self, job: str) -> bool:
-        """Let a job that was queued again begin now instead of in two minutes.
-
-        Not while its first copy still ends: that node would refuse the second, and be drained.
-        """
-        for status in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if f"slurmstepd: [{job}." in (status / "cmdline").read_text(errors="replace"):
-                    return False
-        command = ["scontrol", "update", f"jobid={job}", "starttime=now"]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
 
 @contextmanager
 def running(folder: Path) -> Iterator[Slurm]:
