@@ -108,18 +108,19 @@ class Watch:
         for path in self.folder.glob("results/*/*/*/*/trajectory.h5"):
             assert read_trajectory(path).time_ps[-1] == pytest.approx(LENGTH_PS)
 
-    def production(
-        self, temperature: str, *, but: str = ""
-    ) -> Callable[[], tuple[str, int] | None]:
-        """Looks for a job of the production at a temperature that goes on, and its process."""
-        after = self.newest(temperature)
+    def production(self, temperature: str, *, but: int = 0) -> Callable[[], tuple[str, int] | None]:
+        """Looks for a process of the production at a temperature that goes on, and its job.
+
+        It has left a checkpoint since it was first seen: what is killed then has been a start.
+        """
+        first_seen: dict[int, str] = {}
 
         def look() -> tuple[str, int] | None:
-            wildcards = f"Li3YCl6_00_{temperature}_0"
-            for job, folder in self.cluster.jobs().items():
-                ours = f"rule_dynamics/{wildcards}" in folder and job != but
-                if ours and self.newest(temperature) > after:
-                    for pid in self.processes(temperature.removesuffix("K")):
+            reached = self.newest(temperature)
+            for pid in self.processes(temperature.removesuffix("K")):
+                goes_on = reached > first_seen.setdefault(pid, reached)
+                for job, log in self.cluster.jobs().items() if goes_on and pid != but else ():
+                    if f"rule_dynamics/Li3YCl6_00_{temperature}_0" in log:
                         return job, pid
             return None
 
@@ -156,9 +157,10 @@ def test_jobs_killed_in_every_way_lose_nothing(tmp_path: Path, cluster: slurm.Sl
     judge = snakemake(local, "trajectories", "--cores", "1")
     watch = Watch(here, cluster, process)
     try:
-        job, _ = watch.wait("700 K runs, for scancel", watch.production("700K"))
+        job, pid = watch.wait("700 K runs, for scancel", watch.production("700K"))
         cluster.ask("scancel", job)
-        _, pid = watch.wait("700 K goes on, for kill -9", watch.production("700K", but=job))
+        again = watch.production("700K", but=pid)
+        _, pid = watch.wait("700 K goes on, for kill -9", again)
         os.kill(pid, signal.SIGKILL)
         # That one hung until Slurm killed it at its limit.
         job, _ = watch.wait("900 K runs, for a node that goes down", watch.production("900K"))
