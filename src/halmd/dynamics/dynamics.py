@@ -115,10 +115,10 @@ def production(
     continues a shorter one. With `target_relative_error` the run is looked at, and goes on until
     its diffusivity is as certain as that; the looks are in the record, and depend on the frames
     alone, so that a run killed in between ends as it would have. A guard that trips ends the run
-    with a verdict, not an exception. Raises OutOfTimeError when the allowance is
-    over (each start reaches at least one checkpoint, so that short allowances still get
-    there in the end), and HalmdError for damaged checkpoints or a run that another process holds,
-    unless that is to be waited for.
+    with a verdict, not an exception. Raises OutOfTimeError when the allowance is over (each start
+    reaches at least one checkpoint, so that short allowances still get there in the end), and
+    HalmdError for damaged checkpoints or a run that another process holds, unless that is to be
+    waited for.
     """
     if atoms.get_kinetic_energy() < 1e-9:
         raise HalmdError("the structure has no velocities; make it with `halmd equilibrate`")
