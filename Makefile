@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test setup plots lint format validate peers teacher torchsim janus potential clean
+.PHONY: run test cluster setup plots lint format validate peers teacher torchsim janus potential clean
 
 run: setup
 	halmd run config.yaml
@@ -17,9 +17,12 @@ run: setup
 plots: setup
 	snakemake plots
 
-# Three processes: the test on a real Slurm mostly waits.
 test: lint
-	pytest -n 3 -m "not validation"
+	pytest -n 2 --dist loadgroup -m "not validation and not cluster"
+
+# A campaign on a real Slurm of one node, brought up for it: seven minutes, most of them waiting.
+cluster: setup
+	pytest -s -m cluster
 
 # Coverage of intervals and agreement with other tools, with their tables: half an hour.
 validate: peers

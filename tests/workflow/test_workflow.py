@@ -19,7 +19,8 @@ from halmd.trajectory import read_trajectory
 REPOSITORY = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 SNAKEMAKE_OPTIONS = ("--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1")
-pytestmark = pytest.mark.workflow
+# One process for all: each would run the campaign of `finished` for itself.
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 
 def started(folder: Path, *command: str, path: str) -> subprocess.CompletedProcess[str]:
@@ -92,7 +93,7 @@ def test_every_output_is_there(finished: Path) -> None:
     for run in runs:
         record = read_json(run / "run.json")
         trajectory = read_trajectory(run / "trajectory.h5")
-        assert trajectory.time_ps[-1] == pytest.approx(8.0)
+        assert trajectory.time_ps[-1] == pytest.approx(4.0)
         assert record["potential"]["name"] == "toy:ions"
         assert read_json(run / "npt.json")["verdict"] == "ok"
         # Checkpoints are never among the declared outputs.
@@ -217,7 +218,7 @@ def test_what_is_added_is_all_that_runs(copy: Path) -> None:
     found.pop("all", None)
     assert found == {
         "structure": 2, "equilibrate": 12, "dynamics": 12, "diffusion": 12, "arrhenius": 2,
-        "table": 1, "plots": 1,
+        "table": 1, "plots": 1, "report": 1,
     }  # fmt: skip
 
 
