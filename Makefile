@@ -18,7 +18,7 @@ plots: setup
 	snakemake plots
 
 test: lint
-	pytest -n 2 --dist loadgroup -m "not validation and not cluster"
+	pytest -n 2 --dist loadfile -m "not validation and not cluster"
 
 # A campaign on a real Slurm of one node, brought up for it: seven minutes, most of them waiting.
 cluster: setup

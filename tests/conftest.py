@@ -13,5 +13,5 @@ settings.load_profile("halmd")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The workflow's tests first: they go together in one process, and would be waited for."""
+    """The workflow's tests first: a file goes to one process, and theirs is the longest."""
     items.sort(key=lambda item: item.get_closest_marker("workflow") is None)

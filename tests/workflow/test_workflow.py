@@ -19,8 +19,7 @@ from halmd.trajectory import read_trajectory
 REPOSITORY = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 SNAKEMAKE_OPTIONS = ("--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1")
-# One process for all: each would run the campaign of `finished` for itself.
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 
 def started(folder: Path, *command: str, path: str) -> subprocess.CompletedProcess[str]:
@@ -163,13 +162,13 @@ def test_run_out_of_time_continues_where_it_stopped(copy: Path) -> None:
     """With an allowance of no minutes, each start reaches one checkpoint, 2 ps further."""
     run = copy / "results" / "Li3YCl6" / "00" / "700K" / "r0"
     before = read_trajectory(run / "trajectory.h5")
-    edit(copy, dynamics={"production_ps": 12})
+    edit(copy, dynamics={"production_ps": 8})
     record = str((run / "run.json").relative_to(copy))
     done = snakemake(copy, record, "--set-resources", "dynamics:runtime=1")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "stopped at 10.0 of 12 ps" in done.stdout + done.stderr
+    assert "stopped at 6.0 of 8 ps" in done.stdout + done.stderr
     after = read_trajectory(run / "trajectory.h5")
-    assert after.time_ps[-1] == pytest.approx(12.0)
+    assert after.time_ps[-1] == pytest.approx(8.0)
     n_before = len(before.time_ps)
     assert np.array_equal(after.positions_A[:n_before], before.positions_A)
 
