@@ -270,7 +270,13 @@ def batch(
     unknown = set(names) - {each.folder for each in campaign.materials}
     if unknown:
         raise HalmdError(f"{config}: no material has the folder {', '.join(sorted(unknown))}")
-    loaded = load(Path(campaign.work) / "potential" / "potential.json", batched=True)
+    prepared = Path(campaign.work) / "potential"
+    if not (prepared / "potential.json").is_file():
+        raise HalmdError(
+            f"{prepared}/potential.json: no such file; run `halmd potential {campaign.potential} "
+            f"--output {prepared}` first"
+        )
+    loaded = load(prepared / "potential.json", batched=True)
     chosen: list[Batched] = []
     for name in names:
         for run in runs(campaign, material_named(campaign, name)):

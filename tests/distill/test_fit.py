@@ -131,18 +131,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.torch
 @pytest.mark.usefixtures("in_this_process")
-@pytest.mark.parametrize(
-    "shape",
-    [
-        pytest.param(
-            SHAPE,
-            marks=pytest.mark.xfail(
-                strict=False, reason="sums of mace-torch's own step differ by rounding, at times"
-            ),
-        ),
-        pytest.param(QUICK, marks=needs_loops),
-    ],
-)
+@pytest.mark.parametrize("shape", [SHAPE, pytest.param(QUICK, marks=needs_loops)])
 def test_a_killed_fit_ends_in_the_same_place(
     tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch, shape: StudentSettings
 ) -> None:

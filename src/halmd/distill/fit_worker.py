@@ -35,6 +35,7 @@ _CHECKPOINT_EVERY_S = 60.0
 _JUDGE_EVERY = 5
 _LARGEST_GRADIENT = 10.0
 _VALID_SHARE = 0.04
+_WATCHED_CALLS = 2
 _WARM_UP = 0.03
 
 
@@ -134,6 +135,7 @@ class _Fit:
             self.compiled = {} if job["compiled"] else None
             self.energies = network.energy_function(model, self.device)
             self.plain_step = network.training_step(self.energies, self.names, self._weights())
+        self.warm = False
         self.first = self._resume()
 
     def _weights(self) -> network.Weights:
@@ -201,6 +203,12 @@ class _Fit:
     def _step_of(self, room: Capacity, batch: list[Tensor]) -> network.Step:
         """The training step for packs of one kind, compiled when the first of them comes."""
         if self.compiled is None:
+            if self.kind == "plain" and not self.warm:
+                # TorchScript watches the first two calls of a process and rewrites what follows,
+                # with other roundings: a fit that is gone on with would part from the whole one.
+                for _ in range(_WATCHED_CALLS):
+                    self.plain_step(self.parameters, batch)
+                self.warm = True
             return self.plain_step
         if room not in self.compiled:
             self.compiled[room] = network.compiled(self.plain_step, self.parameters, batch)
