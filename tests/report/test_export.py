@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,18 @@ def test_without_pyarrow_nothing_is_written(
     with pytest.raises(HalmdError, match="pip install pyarrow"):
         export([folder], tmp_path / "out", parquet=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_one_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("halmd.report.export._database", full)
+    with pytest.raises(HalmdError, match=r"structures\.db: database or disk is full"):
+        export([folder], tmp_path)
+    assert not (tmp_path / "structures.db").exists()
 
 
 def test_the_command(folder: Path, tmp_path: Path) -> None:

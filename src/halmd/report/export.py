@@ -8,6 +8,7 @@ methods.md, references.bib   how the results were made, from their own records, 
 """
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,11 @@ def export(folders: Sequence[Path], output: Path, *, parquet: bool = False) -> l
         with whole_file(written[-1]) as temporary:
             pyarrow.parquet.write_table(table, temporary)
     written.append(output / "structures.db")
-    with whole_file(written[-1]) as temporary:
-        _database(results, orderings, temporary)
+    try:
+        with whole_file(written[-1]) as temporary:
+            _database(results, orderings, temporary)
+    except sqlite3.OperationalError as error:
+        raise HalmdError(f"{written[-1]}: {error}; make room and export again") from None
     written.append(output / "materials.json")
     entries = [_entry(*both) for both in zip(results, orderings, strict=True)]
     write_json(written[-1], {"materials": entries})
