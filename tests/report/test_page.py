@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from typer.testing import CliRunner
 
 from halmd.cli import app
 from halmd.files import read_json, write_json
+from halmd.report.page_data import page_data
 from halmd.report.report import page, write_report
+from halmd.report.results import MaterialResults
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 in_browser = pytest.mark.skipif(
@@ -73,6 +76,24 @@ def found(browser: Any, selector: str) -> list[Any]:
 
 def names(browser: Any) -> list[str]:
     return [row.get_attribute("data-name") for row in found(browser, "#ranking tbody tr")]
+
+
+def test_a_run_that_a_guard_stopped_at_once_is_shown(results: MaterialResults) -> None:
+    """It has no diffusivity, no lags and no window."""
+    gone = ("D_tracer", "sigma_NE", "fit_", "n_effective")
+    bare = {k: v for k, v in results.runs[0].items() if not k.startswith(gone)}
+    bare |= {"verdict": "cell_unstable", "msd": {"time_ps": [], "msd_A2": []}}
+    data = page_data(
+        [replace(results, runs=[bare, *results.runs[1:]])],
+        [[]],
+        ["Li3YCl6"],
+        version="1",
+        methods="",
+        references=[],
+    )
+    (shown, *_) = data["materials"][0]["runs"]
+    assert (shown["D"], shown["window"], shown["msd"]) == (None, [None, None], [[], []])
+    assert "cell_unstable" in page(data)
 
 
 @in_browser

@@ -22,6 +22,7 @@ def record_of(lithium: np.ndarray, *, breathing: float = 0.0, verdict: str = "ok
         cells,
         ("Li",) * ions + ("Cl",) * ions,
         np.arange(frames) * FRAME_PS,
+        fewest_frames=1,
     )
     return diffusion(motion, DiffusionSettings(), temperature_K=600, run_verdict=verdict)
 
@@ -57,6 +58,14 @@ def test_a_run_without_a_number_has_a_summary_and_a_figure() -> None:
     assert summary_lines(record) == ["too_short (too few frames for a diffusivity)"]
     figure = run_figure(record)
     assert sum(axes.get_visible() for axes in figure.axes) == 1
+
+
+def test_a_run_of_one_frame_has_a_figure(tmp_path: Path) -> None:
+    """A guard may stop a run where it starts: the rest of the campaign goes on."""
+    lithium = brownian(np.random.default_rng(3), 20, 18, 0.5)[:1]
+    record = record_of(lithium, verdict="cell_unstable")
+    write_run_figure(record, tmp_path / "run.png")
+    assert (tmp_path / "run.png").stat().st_size > 1000
 
 
 def test_the_figure_shows_every_element_the_window_and_the_result(tmp_path: Path) -> None:

@@ -130,7 +130,8 @@ def _run(results: MaterialResults, run: dict[str, Any]) -> dict[str, Any]:
     }
     time_ps, msd_A2 = np.array(run["msd"]["time_ps"]), np.array(run["msd"]["msd_A2"])
     kept = np.unique(np.linspace(0, len(time_ps) - 1, min(_MOST_LAGS, len(time_ps))).astype(int))
-    low, high = run["D_tracer_interval95_cm2_per_s"]
+    # A run too short for a diffusivity has none.
+    low, high = run.get("D_tracer_interval95_cm2_per_s", (None, None))
     replica = run["replica"]
     return {
         "ordering": run["ordering"],
@@ -140,15 +141,15 @@ def _run(results: MaterialResults, run: dict[str, Any]) -> dict[str, Any]:
         "files": [name for name in _FILES if name in run["files"]],
         "verdict": run["verdict"],
         "left_out": rules.get((run["ordering"], run["temperature_K"], replica)),
-        "D": run["D_tracer_cm2_per_s"],
+        "D": run.get("D_tracer_cm2_per_s"),
         "D_low": low,
         "D_high": high,
         "length_ps": run["length_ps"],
-        "jumps": run["n_effective_jumps"],
+        "jumps": run.get("n_effective_jumps"),
         "volume_A3": run["volume_A3"],
         "volume_error_A3": npt.get("volume_error_A3"),
         "msd": [time_ps[kept].tolist(), msd_A2[kept].tolist()],
-        "window": [run["fit_from_ps"], run["fit_to_ps"]],
+        "window": [run.get("fit_from_ps"), run.get("fit_to_ps")],
         "framework_A2": made.get("framework", {}).get("plateau_A2"),
         "mean_K": made.get("mean_temperature_K"),
         "extrapolating": extrapolates(run),

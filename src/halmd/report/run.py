@@ -92,6 +92,10 @@ def run_figure(record: dict[str, Any]) -> Figure:
 def _draw_msds(axes: Axes, record: dict[str, Any]) -> None:
     curve = record["msd"]
     time = np.array(curve["time_ps"])
+    if not len(time):
+        # A guard stopped the run before its second frame: axes of logarithms would have nothing.
+        axes.set_title("no two frames to compare")
+        return
     curves = {record["mobile"]: curve["msd_A2"]} | curve["others_A2"]
     for number, (symbol, msd) in enumerate(curves.items()):
         colour = COLOURS[number % len(COLOURS)]
