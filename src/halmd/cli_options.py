@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from halmd.config import Settings
+from halmd.config import Campaign, Settings
 from halmd.errors import HalmdError
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -87,3 +87,14 @@ def known_to(
     if accept:
         provenance["accept_extrapolation"] = True
     return replace(loaded, provenance=provenance)
+
+
+def checked(config: Path) -> Campaign:
+    """A campaign file without a mistake in it."""
+    from halmd.campaign import check_campaign, check_results
+    from halmd.config import load_campaign
+
+    campaign = load_campaign(config)
+    check_campaign(campaign)
+    check_results(campaign)
+    return campaign
