@@ -17,6 +17,7 @@ from ase import Atoms, units
 from ase.md.langevinbaoab import LangevinBAOAB
 from ase.md.velocitydistribution import thermalize_momenta
 
+from halmd.distill.exchange import Exchange, exchanged
 from halmd.distill.settings import MDSettings
 from halmd.distill.snapshots import strained
 from halmd.distill.starts import Start, bare
@@ -128,13 +129,15 @@ def explore(
     plan: MDSettings,
     folder: Path,
     *,
+    exchange: Exchange,
     seed: int,
     workers: int,
     say: Callable[[str], None],
 ) -> list[Atoms]:
     """All runs of a plan, each kept in `folder` when it ends, so that a killed one goes on.
 
-    Runs start from orderings drawn by their share, the same number for every family of the plan.
+    Runs start from orderings drawn by their share, the same number for every family of the plan;
+    what `exchange` allows is exchanged in as many of them as the plan says.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = explored_runs(starts, plan, seed)
@@ -144,7 +147,8 @@ def explore(
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             parts = [todo[k::workers] for k in range(workers)]
             futures = [
-                pool.submit(_share, jobs, part, native, cache, plan, folder, seed) for part in parts
+                pool.submit(_share, jobs, part, native, cache, plan, folder, exchange, seed)
+                for part in parts
             ]
             waiting = set(futures)
             while waiting:
@@ -191,6 +195,7 @@ def _share(
     cache: Path,
     plan: MDSettings,
     folder: Path,
+    exchange: Exchange,
     seed: int,
 ) -> None:
     """The runs of one process."""
@@ -198,6 +203,8 @@ def _share(
     for number in numbers:
         start, temperature_K = jobs[number]
         rng = np.random.default_rng([seed, 4, number])
+        if plan.exchanged and rng.random() < plan.exchanged:
+            start = exchanged(start, exchange, rng)
         frames = run_student(start, calculator, plan, temperature_K=temperature_K, rng=rng)
         with whole_file(_file(folder, number)) as temporary:
             ase.io.write(temporary, frames, format="extxyz")

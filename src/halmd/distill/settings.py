@@ -195,6 +195,9 @@ class MDSettings(Settings):
     """Share of the snapshots that is labelled: those the descriptors tell are least known."""
     families: tuple[str, ...] = ()
     """Families that are explored; all when left out."""
+    exchanged: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the runs whose metals and anions are exchanged at random for others of their
+    charge; compositions that are held out are never made."""
 
 
 class GenerationSettings(MDSettings):

@@ -25,6 +25,7 @@ from ase import Atoms
 
 from halmd.config import Settings
 from halmd.distill.cores import pushed_in, trusted
+from halmd.distill.exchange import exchange_of
 from halmd.distill.explore import explore
 from halmd.distill.fit import fit
 from halmd.distill.label import Labelled, label, read_labelled
@@ -278,6 +279,7 @@ def _explored(settings: DistillSettings, stage: str, say: Say) -> list[Atoms]:
         settings.folder / "native-cache",
         plan,
         settings.folder / stage,
+        exchange=exchange_of(settings),
         seed=settings.seed + 1 + stage_names(settings).index(stage),
         workers=settings.workers,
         say=say,
