@@ -105,6 +105,20 @@ def test_auto_takes_native_and_never_imports_torch(prepared: Path) -> None:
 
 
 @needs_native
+def test_loading_leaves_the_arithmetic_of_the_process_as_it_was(prepared: Path) -> None:
+    """Code linked with -ffast-math would make subnormal numbers zero, wherever they are met."""
+    code = (
+        "import sys; from pathlib import Path; from halmd.potentials.evaluators import load;"
+        "loaded = load(Path(sys.argv[1]));"
+        "print(float('2.3e-308') / 2)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(prepared)], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) == pytest.approx(1.15e-308)
+
+
+@needs_native
 @pytest.mark.skipif(shutil.which("c++") is None, reason="the compiled part is made here first")
 def test_a_node_without_a_compiler_runs_what_another_compiled(prepared: Path) -> None:
     """What was prepared with a compiler is loaded where there is none: slower, and told."""

@@ -5,12 +5,14 @@ against stored energies and forces; a native evaluator that fails the check give
 with a warning.
 """
 
+import ctypes
 import importlib
 import os
 import platform
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -105,7 +107,25 @@ def native_calculator(model: Path, cache: Path, *, compiled: bool = True) -> Any
     from symmetrix import Symmetrix
 
     edges = "direct" if compiled else "non-compiled"
-    return Symmetrix(str(model), dtype="float32", streamed_edges=edges)
+    with _same_arithmetic():
+        return Symmetrix(str(model), dtype="float32", streamed_edges=edges)
+
+
+@contextmanager
+def _same_arithmetic() -> Iterator[None]:
+    """Put the processor's floating-point modes back to what they were.
+
+    Loading code that was linked with -ffast-math makes the whole process flush subnormal numbers to
+    zero, in arithmetic that is none of its business.
+    """
+    libm = ctypes.CDLL(None)
+    # C's fenv_t, whose size its header alone knows: 32 bytes with glibc on x86, less elsewhere.
+    modes = ctypes.create_string_buffer(256)
+    libm.fegetenv(modes)
+    try:
+        yield
+    finally:
+        libm.fesetenv(modes)
 
 
 def torch_calculator(model: Path, *, dtype: str = "float32", device: str = "cpu") -> Any:
