@@ -3,12 +3,13 @@
     python training/labelled.py pack training/halmd-halide-1.yaml
     python training/labelled.py unpack training/halmd-halide-1.yaml
 
-`pack` writes training/labelled/NAME/: orderings and snapshots as they are (xz), and every term's
-labels (npz), with SHA256SUMS. `unpack` checks the sums and puts all of it where `halmd fit` and
-`halmd validate-potential` look for it, byte for byte as it was; what is there already is left.
+`pack` writes training/labelled/NAME/: orderings and snapshots as they are, and every term's labels
+as whole numbers of what they are rounded to, with SHA256SUMS. `unpack` checks the sums and puts all
+of it where `halmd fit` and `halmd validate-potential` look for it; what is there already is left.
 """
 
 import argparse
+import io
 import json
 import lzma
 from pathlib import Path
@@ -22,7 +23,10 @@ from halmd.files import sha256, whole_file, write_text
 
 FOLDER = Path(__file__).resolve().parent / "labelled"
 SUMS = "SHA256SUMS"
-ARRAYS = ("energies_eV", "forces_eV_per_A", "stresses_eV_per_A3")
+UNITS = {"energies_eV": None, "forces_eV_per_A": 1e-4, "stresses_eV_per_A3": 1e-8}
+"""Labels, and what `halmd label` rounds them to; energies are kept as they are."""
+
+NOT_COMPUTED = np.iinfo(np.int32).min
 
 
 def texts(settings: DistillSettings) -> list[Path]:
@@ -41,8 +45,8 @@ def pack(settings: DistillSettings) -> None:
         for term in settings.teacher.terms:
             shards = sorted((settings.folder / "labels" / stage / term.name).glob("[0-9]*.npz"))
             parts = [np.load(shard) for shard in shards]
-            arrays = {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS}
-            np.savez_compressed(target / f"{stage}-{term.name}.npz", **arrays)
+            arrays = {name: np.concatenate([part[name] for part in parts]) for name in UNITS}
+            (target / f"{stage}-{term.name}.npz.xz").write_bytes(squeezed(arrays))
     files = sorted(path for path in target.iterdir() if path.name != SUMS)
     write_text(target / SUMS, "".join(f"{sha256(path)}  {path.name}\n" for path in files))
     size_MB = sum(path.stat().st_size for path in files) / 1e6
@@ -73,9 +77,35 @@ def unpack(settings: DistillSettings) -> None:
                 "arguments": term.arguments,
             }
             write_text(folder / "made-of.json", json.dumps(made_of))
-            with np.load(source / f"{stage}-{term.name}.npz") as whole:
-                write_shards(dict(whole), sizes, settings.teacher.shard, folder)
+            arrays = expanded((source / f"{stage}-{term.name}.npz.xz").read_bytes())
+            write_shards(arrays, sizes, settings.teacher.shard, folder)
     print(f"{settings.folder}: {len(stage_names(settings))} stages with their labels")
+
+
+def squeezed(arrays: dict[str, np.ndarray]) -> bytes:
+    """Labels as xz-compressed npz, in whole units where UNITS has one."""
+    whole = {}
+    for name, unit in UNITS.items():
+        values = arrays[name]
+        if unit is not None:
+            counts = np.where(np.isnan(values), NOT_COMPUTED, np.rint(values / unit))
+            values = counts.astype(np.int32)
+        whole[name] = values
+    buffer = io.BytesIO()
+    np.savez(buffer, **whole)
+    return lzma.compress(buffer.getvalue(), preset=9)
+
+
+def expanded(packed: bytes) -> dict[str, np.ndarray]:
+    """The labels that `squeezed` was given: forces in float32, all else in float64."""
+    with np.load(io.BytesIO(lzma.decompress(packed))) as whole:
+        arrays = dict(whole)
+    for name, unit in UNITS.items():
+        if unit is not None:
+            # By division, for 3 * 1e-4 is not the number nearest to 0.0003.
+            values = np.where(arrays[name] == NOT_COMPUTED, np.nan, arrays[name] / round(1 / unit))
+            arrays[name] = values.astype(np.float32) if name == "forces_eV_per_A" else values
+    return arrays
 
 
 def write_shards(arrays: dict[str, np.ndarray], sizes: list[int], shard: int, folder: Path) -> None:

@@ -47,8 +47,8 @@ def test_labels_are_the_teachers(snapshots: Path, tmp_path: Path, say: Say) -> N
         assert np.array_equal(entry.atoms.positions, atoms.positions)
         atoms.calc = morse()
         assert entry.energy_eV == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
-        assert np.allclose(entry.forces_eV_per_A, atoms.get_forces(), atol=1e-5)
-        assert np.allclose(entry.stress_eV_per_A3, atoms.get_stress(), atol=1e-9)
+        assert np.allclose(entry.forces_eV_per_A, atoms.get_forces(), atol=6e-5)
+        assert np.allclose(entry.stress_eV_per_A3, atoms.get_stress(), atol=6e-9)
 
 
 def test_a_killed_labelling_goes_on(snapshots: Path, tmp_path: Path, say: Say) -> None:
@@ -97,8 +97,8 @@ def test_terms_are_summed_by_weight(snapshots: Path, tmp_path: Path, say: Say) -
         factor = 1 + weight * 0.1 / 0.4
         for entry, single in zip(found, alone, strict=True):
             assert entry.energy_eV == pytest.approx(factor * single.energy_eV)
-            assert np.allclose(entry.forces_eV_per_A, factor * single.forces_eV_per_A, atol=1e-5)
-            assert np.allclose(entry.stress_eV_per_A3, factor * single.stress_eV_per_A3)
+            assert np.allclose(entry.forces_eV_per_A, factor * single.forces_eV_per_A, atol=1e-4)
+            assert np.allclose(entry.stress_eV_per_A3, factor * single.stress_eV_per_A3, atol=1e-7)
 
 
 def test_what_the_teacher_cannot_do_is_left_out_and_counted(tmp_path: Path, say: Say) -> None:
