@@ -82,7 +82,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
     more = " [options]" if len(options) > len(needed) else ""
     yield f"## `halmd {name}`\n"
     yield f"{_plain(command.help)}\n"
-    yield f"    {usage}{more}\n"
+    yield f"```text\n{usage}{more}\n```\n"
     if command.params:
         yield "| | default | |"
         yield "|---|---|---|"
