@@ -79,7 +79,7 @@ TINY: dict[str, Any] = {
     "dynamics": {
         "temperatures_K": [720],
         "equilibration_ps": 0.2,
-        "production_ps": 4,
+        "production_ps": 2,
     },
     "diffusion": {"min_jumps": 0},
     "plots": {"formats": ["png"], "dpi": 40},
