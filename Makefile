@@ -19,7 +19,7 @@ plots: setup
 
 # The documentation as a site: site/index.html opens from disk, without a network.
 docs: setup
-	mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 test: lint
 	pytest -n 2 --dist loadfile -m "not validation and not cluster"

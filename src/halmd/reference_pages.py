@@ -4,24 +4,20 @@
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
 
 from halmd.config import (
     ArrheniusSettings,
     Campaign,
     DiffusionSettings,
     DynamicsSettings,
-    Material,
     PlotSettings,
     Settings,
     StructureSettings,
 )
 
-_SECTIONS = {
-    name: field.annotation
-    for name, field in Campaign.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
-}
 _OPTIONS_OF = (DiffusionSettings, ArrheniusSettings, PlotSettings, DynamicsSettings)
 """Where an option without words of its own takes them from. `target_relative_error` stands in two:
 only `halmd diffusion` leaves it to its settings, which come first."""
@@ -33,7 +29,6 @@ _LIMITS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "
 
 def config_page() -> str:
     """Every key of a campaign file with its default, what it may be and what it means; Markdown."""
-    top = [name for name in Campaign.model_fields if name not in _SECTIONS]
     parts = [
         "# Keys of a campaign\n",
         "Made by `halmd reference config > docs/reference-config.md` from the models in\n"
@@ -42,15 +37,29 @@ def config_page() -> str:
         "`halmd check` finds every mistake before anything runs. Files of `halmd distill` are in\n"
         "[Distilling a potential](distill.md#every-key).\n",
         "## The file as a whole\n",
-        _table(Campaign, top),
-        "## `materials`\n",
-        f"A list; of each: {_lower(Material.__doc__)}\n",
-        _table(Material, list(Material.model_fields)),
+        _table(Campaign),
+        *_sections(Campaign, ""),
     ]
-    for name, settings in _SECTIONS.items():
-        parts += [f"## `{name}`\n", f"{_plain(settings.__doc__)}\n"]
-        parts.append(_table(settings, list(settings.model_fields)))
     return "\n".join(parts)
+
+
+def _sections(settings: type[Settings], path: str) -> Iterator[str]:
+    """A table for each key that holds settings of its own, and for those below it."""
+    for name, field in settings.model_fields.items():
+        inner = _settings_in(field.annotation)
+        if inner:
+            yield f"## `{path}{name}`\n"
+            yield f"{'' if inner is field.annotation else 'A list. '}{_plain(inner.__doc__)}\n"
+            yield _table(inner)
+            yield from _sections(inner, f"{path}{name}.")
+
+
+def _settings_in(annotation: Any) -> type[Settings] | None:
+    """The settings that a field holds, alone or in a list."""
+    for part in (annotation, *get_args(annotation)):
+        if isinstance(part, type) and issubclass(part, Settings):
+            return part
+    return None
 
 
 def cli_page(app: Any) -> str:
@@ -61,7 +70,7 @@ def cli_page(app: Any) -> str:
     parts = [
         "# Commands\n",
         "Made by `halmd reference cli > docs/reference-cli.md` from the command line itself;\n"
-        "`halmd COMMAND --help` says the same. Options have the names, units and defaults of a\n"
+        "`halmd COMMAND --help` says it in short. Options have the names, units and defaults of a\n"
         "[campaign's keys](reference-config.md). Exit codes: 0, done; 2, bad input, said in one\n"
         "line, and nothing written; 75, out of time, to be continued by the same command.\n"
         "`halmd --debug COMMAND` shows tracebacks.\n",
@@ -118,15 +127,19 @@ def _meaning(option: Any) -> str:
     return ""
 
 
-def _table(settings: type[Settings], names: list[str]) -> str:
+def _table(settings: type[Settings]) -> str:
     schema = settings.model_json_schema()
     lines = ["| key | default | may be | |", "|---|---|---|---|"]
-    for name in names:
-        field = settings.model_fields[name]
-        default = "required" if field.is_required() else _value(field.default)
+    for name, field in settings.model_fields.items():
+        default = "required" if field.is_required() else _default(field)
         wanted = _wanted(schema["properties"][name])
         lines.append(f"| `{name}` | {default} | {wanted} | {_cell(_plain(field.description))} |")
     return "\n".join(lines) + "\n"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    return "below" if isinstance(value, Settings) else _value(value)
 
 
 def _wanted(schema: dict[str, Any]) -> str:
@@ -167,11 +180,6 @@ def _written(value: Any) -> str:
 
 def _plain(text: str | None) -> str:
     return " ".join((text or "").split())
-
-
-def _lower(text: str | None) -> str:
-    plain = _plain(text)
-    return plain[:1].lower() + plain[1:]
 
 
 def _cell(text: str) -> str:
