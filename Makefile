@@ -9,13 +9,17 @@ STAMP := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test cluster setup plots lint format validate peers teacher torchsim janus potential clean
+.PHONY: run test cluster setup plots docs lint format validate peers teacher torchsim janus potential clean
 
 run: setup
 	halmd run config.yaml
 
 plots: setup
 	snakemake plots
+
+# The documentation as a site: site/index.html opens from disk, without a network.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 test: lint
 	pytest -n 2 --dist loadfile -m "not validation and not cluster"
@@ -48,7 +52,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,dev,docs]"
 	touch $(STAMP)
 
 # The teacher lives apart: sevenn and mace-torch need different versions of e3nn.
@@ -73,4 +77,4 @@ potential: setup teacher
 	python training/validate.py --ship
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

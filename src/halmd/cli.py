@@ -138,7 +138,7 @@ def temperatures(
 def equilibrate(
     ordering: Annotated[Path, typer.Argument(help="An ordering (.extxyz).")],
     potential: Annotated[Path, typer.Option(help="potential.json of `halmd potential`.")],
-    temperature_K: Annotated[float, typer.Option("--temperature-K")],
+    temperature_K: Annotated[float, typer.Option("--temperature-K", help="Of the run, in K.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="equilibrated.extxyz")],
     record: Annotated[Path, typer.Option(help="npt.json")],
     seed: int = 0,
@@ -190,7 +190,7 @@ def equilibrate(
 def dynamics(
     start: Annotated[Path, typer.Argument(help="equilibrated.extxyz of `halmd equilibrate`.")],
     potential: Annotated[Path, typer.Option(help="potential.json of `halmd potential`.")],
-    temperature_K: Annotated[float, typer.Option("--temperature-K")],
+    temperature_K: Annotated[float, typer.Option("--temperature-K", help="Of the run, in K.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="trajectory.h5")],
     record: Annotated[Path, typer.Option(help="run.json")],
     scratch: Annotated[Path, typer.Option(help="Folder of checkpoints.")],
@@ -420,6 +420,16 @@ def example() -> None:
     from halmd.config import full_example
 
     typer.echo(full_example(), nl=False)
+
+
+@app.command(hidden=True)
+def reference(page: Annotated[str, typer.Argument(help="config or cli.")]) -> None:
+    """Print a reference page of the documentation, made from the code."""
+    from halmd.reference_pages import cli_page, config_page
+
+    _choice("PAGE", page, ("config", "cli"))
+    text = config_page() if page == "config" else cli_page(typer.main.get_command(app))
+    typer.echo(text, nl=False)
 
 
 def _choice(option: str, value: str, allowed: tuple[str, ...]) -> None:

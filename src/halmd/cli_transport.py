@@ -33,7 +33,7 @@ Figure = Annotated[Path | None, typer.Option(help="Draw the analysis: .png, .svg
 def diffusion(
     trajectory: Annotated[Path, typer.Argument(help=_TRAJECTORY_HELP)],
     output: Annotated[Path, typer.Option("--output", "-o", help="transport.json")],
-    temperature_K: Annotated[float, typer.Option("--temperature-K")],
+    temperature_K: Annotated[float, typer.Option("--temperature-K", help="Of the run, in K.")],
     run: Annotated[Path | None, typer.Option(help="run.json, for the verdict of the run.")] = None,
     figure: Figure = None,
     frame_interval_fs: FrameInterval = None,
