@@ -131,5 +131,5 @@ def test_a_density_is_read_back(tmp_path: Path) -> None:
     whole = path.read_text()
     for damaged in (whole[: len(whole) // 2], "", whole.replace("0.", "x.")):
         path.write_text(damaged)
-        with pytest.raises(HalmdError, match="density.vasp"):
+        with pytest.raises(HalmdError, match=r"density\.vasp"):
             read_density(path)

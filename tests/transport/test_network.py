@@ -17,7 +17,7 @@ FRAMES = 400
 
 def ring(steps: list[tuple[int, int]]) -> tuple[np.ndarray, Sites]:
     """One ion among three sites a cell along x, in a cell of 3 A; it moves by (frame, step)."""
-    places = np.array([[k / 3, 0.5, 0.5] for k in range(3)]) + [1 / 6, 0, 0]
+    places = np.array([[(2 * k + 1) / 6, 0.5, 0.5] for k in range(3)])
     cell_A = np.diag([3 * A, 3 * A, 3 * A])
     at = np.zeros(FRAMES)
     for frame, step in steps:

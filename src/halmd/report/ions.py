@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from halmd.errors import HalmdError
 from halmd.files import read_json
 from halmd.transport.density import Density, read_density
 
@@ -62,11 +63,20 @@ def _of_run(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
         "path": path,
         "verdict": run["verdict"],
         "mobile": run["mobile"],
-        "jumps": jumps_of(read_json(here / "jumps.json")) if "jumps.json" in has else None,
+        "jumps": _read_jumps(here / "jumps.json") if "jumps.json" in has else None,
         "density": projections(read_density(here / "density.vasp"))
         if "density.vasp" in has
         else None,
     }
+
+
+def _read_jumps(path: Path) -> dict[str, Any]:
+    try:
+        return jumps_of(read_json(path))
+    except KeyError as error:
+        raise HalmdError(
+            f"{path}: not a record of jumps (no {error}); delete it and run the step again"
+        ) from None
 
 
 def projections(found: Density) -> dict[str, Any]:
@@ -106,7 +116,9 @@ def _shares(n: int) -> Floats:
     fewer = min(n, _MOST_PIXELS)
     shares = np.zeros((fewer, n))
     for shift in (-1, 0, 1):
-        low = np.maximum((np.arange(fewer) - 0.5)[:, None] / fewer, (np.arange(n) - 0.5) / n + shift)
+        low = np.maximum(
+            (np.arange(fewer) - 0.5)[:, None] / fewer, (np.arange(n) - 0.5) / n + shift
+        )
         high = np.minimum(
             (np.arange(fewer) + 0.5)[:, None] / fewer, (np.arange(n) + 0.5) / n + shift
         )

@@ -140,7 +140,7 @@ def write_density(found: Density, atoms: Atoms, path: Path) -> None:
 
 
 def read_density(path: Path) -> Density:
-    """Read back a CHGCAR that `write_density` wrote; raises HalmdError when it is none or damaged."""
+    """Read back a CHGCAR of `write_density`; raises HalmdError when it is none or damaged."""
     from ase.calculators.vasp import VaspChargeDensity
 
     try:

@@ -296,9 +296,7 @@ def _pairs(
                 "to": target,
                 "n_jumps": count,
                 "rate_per_ps": count / followed_ps,
-                "rate_interval95_per_ps": _rate_interval(
-                    count, wider, followed_ps, LEVELS["95"]
-                ),
+                "rate_interval95_per_ps": _rate_interval(count, wider, followed_ps, LEVELS["95"]),
                 "rms_length_A": float(np.sqrt(squares[member].mean())),
             }
         )

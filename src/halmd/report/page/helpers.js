@@ -61,7 +61,11 @@ for (const kind of ["pointerover", "focusin", "click"]) {
   });
 }
 document.addEventListener("focusout", hideTip);
-window.addEventListener("scroll", hideTip, { passive: true });
+// Focus scrolls what it goes to into sight, and its tip goes along.
+window.addEventListener("scroll", () => {
+  const node = document.activeElement.closest("[data-tip]");
+  if (!TIP.hidden) node ? showTip(node) : hideTip();
+}, { passive: true, capture: true });
 // One stop of the tab key for each table and plot; arrow keys go on from there.
 function oneStop(group) {
   const first = group.querySelector("[data-tip]");

@@ -57,7 +57,10 @@ function drawRanking() {
     return sign * (typeof one === "string" ? one.localeCompare(other) : one - other);
   });
   byId("ranking").tBodies[0].replaceChildren(...rows.map((m) => el("tr", { "data-name": m.name },
-    ...COLUMNS.map((column) => el("td", { class: column.left ? "left" : null }, column.cell(m) || "–")))));
+    ...COLUMNS.map((column) => {
+      const shown = column.cell(m);
+      return el("td", { class: [column.left && "left", !shown && "blank"].filter(Boolean).join(" ") || null, "data-label": column.name }, shown || "–");
+    }))));
   oneStop(byId("ranking").tBodies[0]);
   byId("found").textContent = rows.length === MATERIALS.length ? "" : `${rows.length} of ${MATERIALS.length}`;
 }
