@@ -40,9 +40,11 @@ def chosen(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     analysed = [r for r in runs if {"jumps.json", "density.vasp"} & set(r["files"])]
     temperatures = sorted({run["temperature_K"] for run in analysed})
-    kept = np.unique(np.linspace(0, len(temperatures) - 1, MOST_RUNS).round()) if analysed else []
+    if not temperatures:
+        return []
+    kept = np.unique(np.linspace(0, len(temperatures) - 1, MOST_RUNS).round().astype(int))
     best = []
-    for T in (temperatures[int(k)] for k in kept):
+    for T in (temperatures[k] for k in kept.tolist()):
         here = [run for run in analysed if run["temperature_K"] == T]
         best.append(max(here, key=_how_good))
     return best

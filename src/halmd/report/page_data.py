@@ -46,8 +46,8 @@ def page_data(
         _material(material, cells, folder, potentials) | {"ions": list(seen)}
         for material, cells, seen, folder in zip(results, orderings, ions, folders, strict=True)
     ]
-    record = {"version": version, "methods": methods, "references": list(references)}
-    record |= {"potentials": potentials, "shares": list(_SHARES)}
+    record: dict[str, Any] = {"version": version, "methods": methods}
+    record |= {"references": list(references), "potentials": potentials, "shares": list(_SHARES)}
     found: dict[str, Any] = _rounded(record | {"materials": entries})
     return found
 
