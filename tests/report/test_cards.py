@@ -7,7 +7,7 @@ import pytest
 
 from halmd.files import read_json
 from halmd.potentials.registry import SHIPPED
-from halmd.report.cards import coverage, potentials_of
+from halmd.report.cards import coverage, described, potentials_of
 from halmd.report.results import MaterialResults
 
 CARDS = {
@@ -84,3 +84,12 @@ def test_elements_that_were_not_learnt_are_named(results: MaterialResults) -> No
     said = coverage(made, found["card"])
     assert said is not None
     assert (said["missing"], said["crystal"]) == (["Ga"], None)
+
+
+def test_a_card_that_says_no_more_than_it_must(results: MaterialResults) -> None:
+    card = {"elements": ["Li", "Cl"], "files": {}, "sha256": {}}
+    shown = described({"name": "own"}, card)["card"]
+    assert (shown["elements"], shown["errors"], shown["snapshots"]) == (["Cl", "Li"], [], None)
+    said = coverage(results, shown)
+    assert said is not None
+    assert (said["missing"], said["crystal"], said["learnt"]) == ([], None, [])

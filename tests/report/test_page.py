@@ -386,6 +386,15 @@ def test_in_print_every_section_is_drawn(browser: Any) -> None:
     canvases = found(browser, "#each canvas")
     assert len(canvases) == 3 + 1 + 3
     assert all(colours(browser, canvas) > 20 for canvas in canvases)
+    # What only a screen can use is not printed.
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        useless = found(browser, "button.plain, select, input, .skip, .links")
+        assert useless
+        assert not any(element.is_displayed() for element in useless)
+        assert found(browser, "#each [aria-label='Every run'] td")[0].is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 @in_browser

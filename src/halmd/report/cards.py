@@ -62,15 +62,13 @@ def described(potential: Record, card: Record | None) -> Record:
             "crystals": card.get("crystals"),
             "families": card.get("families", []),
             "not_covered": card.get("learnt_but_not_covered", []),
-            "teacher": _teacher(card["teacher"]),
-            "snapshots": _snapshots(card["data"]),
-            "shape": card["shape"],
-            "r_max_A": card["r_max_A"],
-            "licence": card["licence"],
+            "teacher": _teacher(card.get("teacher")),
+            "snapshots": _snapshots(card["data"]) if "data" in card else None,
+            **{key: card.get(key) for key in ("shape", "r_max_A", "licence")},
             "errors": _errors(card),
             "bars": [sum(line.startswith("holds") for line in summary), len(summary)],
             "uncertainty": limit
-            and {key: limit[key] for key in ("members", "force_std_eV_per_A", "share")},
+            and {key: limit.get(key) for key in ("members", "force_std_eV_per_A", "share")},
         }
     }
 
@@ -117,8 +115,10 @@ def _elements(run: Record) -> set[str]:
     return {run["mobile"], *run["msd"].get("others_A2", {})}
 
 
-def _teacher(teacher: Any) -> str:
+def _teacher(teacher: Any) -> str | None:
     """In words; a single model, or terms that are added up."""
+    if teacher is None:
+        return None
     if isinstance(teacher, dict):
         dispersion = teacher.get("dispersion")
         words = str(teacher["model"])

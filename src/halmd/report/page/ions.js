@@ -62,8 +62,7 @@ function jumpsOf(m, run) {
 function networkOf(m, run) {
   const net = run.jumps.network, names = [...new Set(net.kinds)], busiest = net.edges[0];
   const view = viewer(`Jumps in ${m.formula}`, [networkScene(run)], looks(net.symbols));
-  const key = (name, k) => { const root = svg("svg", { viewBox: "-8 -8 16 16", class: "key", "aria-hidden": "true" }); root.append(marker(SHAPES[k % 5], 0, 0, 5, { fill: COLOURS[k % 6] })); return el("span", { class: "legend" }, root, name); };
-  view.lastElementChild.append(el("span", {}, ...names.map(key)), el("p", { class: "soft" },
+  view.lastElementChild.append(el("span", {}, ...names.map((name, k) => legend({ colour: COLOURS[k % 6], shape: SHAPES[k % 5] }, name))), el("p", { class: "soft" },
     busiest ? `Symbols: sites, larger where fuller; lines: jumps between them, wider where more frequent, the widest ${number(busiest[6])} per ion and ps (${busiest[5]} jumps)` : "No jumps were seen",
     net.n_edges > net.edges.length ? `; the ${net.edges.length} busiest of ${net.n_edges}.` : ".", " Balls: mean positions of the framework."));
   return view;

@@ -1,33 +1,36 @@
 // --- one material --------------------------------------------------------------------------------
-function temperatureColours(runs) {
+// A colour and a shape for each temperature: neither has to be told apart alone.
+function temperatureLooks(runs) {
   const found = [...new Set(runs.map((run) => run.T))].sort((a, b) => a - b);
-  return new Map(found.map((T, k) => [T, COLOURS[k % 6]]));
+  return new Map(found.map((T, k) => [T, { colour: COLOURS[k % 6], shape: SHAPES[k % 5] }]));
 }
 function msdPlot(m) {
-  const colour = temperatureColours(m.runs), items = [];
+  const looks = temperatureLooks(m.runs), items = [];
   for (const run of m.runs) {
-    items.push({ kind: "line", colour: colour.get(run.T), width: 1.4, x: run.msd[0], y: run.msd[1] });
+    items.push({ kind: "line", colour: looks.get(run.T).colour, width: 1.4, x: run.msd[0], y: run.msd[1] });
+    const last = run.msd[0].length - 1;
+    if (last >= 0) items.push({ kind: "points", ...looks.get(run.T), size: 3.5, hollow: Boolean(run.left_out), x: [run.msd[0][last]], y: [run.msd[1][last]], tips: [dTip(run)] });
     const [from, to] = run.window;
     if (from === null || to === null) continue;
     const inside = run.msd[0].map((t) => t >= from && t <= to);
-    items.push({ kind: "line", colour: colour.get(run.T), width: 4, x: run.msd[0].filter((_, k) => inside[k]), y: run.msd[1].filter((_, k) => inside[k]) });
+    items.push({ kind: "line", colour: looks.get(run.T).colour, width: 4, x: run.msd[0].filter((_, k) => inside[k]), y: run.msd[1].filter((_, k) => inside[k]) });
   }
   return el("figure", {}, plot(items, { title: "Mean-square displacement", width: 540, height: 340, x: "time, ps", y: "MSD, Å²", zero: true }),
-    el("figcaption", { class: "soft" }, "Mean-square displacement; thick where it was fitted. ", ...[...colour].map(([T, c]) => el("span", { class: "legend", style: `color:${c}` }, `■ ${T} K`))));
+    el("figcaption", { class: "soft" }, "Mean-square displacement; thick where it was fitted. ", ...[...looks].map(([T, look]) => legend(look, `${T} K`))));
 }
 // The posterior itself, from its quantiles: the share between two of them over their distance.
 function posteriorPlot(m) {
-  const colour = temperatureColours(m.runs), shares = DATA.shares, items = [];
+  const looks = temperatureLooks(m.runs), shares = DATA.shares, items = [];
   for (const run of m.runs) {
     if (!run.posterior) continue;
     const at = run.posterior.map((D) => (D > 0 ? log10(D) : NaN)), x = [], y = [];
     for (let k = 1; k < at.length; k++) if (at[k] > at[k - 1]) { x.push((at[k] + at[k - 1]) / 2); y.push((shares[k] - shares[k - 1]) / (at[k] - at[k - 1])); }
     const of = `${run.ordering}/${run.T}/${run.replica}`;
-    items.push({ kind: "line", of, colour: colour.get(run.T), width: run.left_out ? 1 : 1.8, dash: run.left_out ? "4 3" : null, x, y });
-    items.push({ kind: "points", colour: colour.get(run.T), size: 3.5, hollow: Boolean(run.left_out), x: [log10(run.D)], y: [0], tips: [dTip(run)] });
+    items.push({ kind: "line", of, colour: looks.get(run.T).colour, width: run.left_out ? 1 : 1.8, dash: run.left_out ? "4 3" : null, x, y });
+    items.push({ kind: "points", colour: looks.get(run.T).colour, shape: looks.get(run.T).shape, size: 3.5, hollow: Boolean(run.left_out), x: [log10(run.D)], y: [0], tips: [dTip(run)] });
   }
   return el("figure", {}, plot(items, { title: "Posterior of the diffusivity of every run", width: 540, height: 340, x: "log₁₀(D / (cm²/s))", y: "probability per decade", floor: true }),
-    el("figcaption", { class: "soft" }, "Posterior of D given the run's displacements; dashed and hollow where the run was left out. ", ...[...colour].map(([T, c]) => el("span", { class: "legend", style: `color:${c}` }, `■ ${T} K`))));
+    el("figcaption", { class: "soft" }, "Posterior of D given the run's displacements; dashed and hollow where the run was left out. ", ...[...looks].map(([T, look]) => legend(look, `${T} K`))));
 }
 const dTip = (run) => `ordering ${run.ordering}, ${run.T} K, replica ${run.replica}: D = ${number(run.D)} cm²/s, 95 %: ${interval(run.D_low, run.D_high)}, fitted from ${number(run.window[0])} to ${number(run.window[1])} ps${run.left_out ? `; left out: ${run.left_out}` : ""}`;
 function diffusivityPlot(m) {
@@ -39,7 +42,7 @@ function diffusivityPlot(m) {
       tips: runs.map(dTip) };
   });
   return el("figure", {}, plot(items, { title: "Diffusivity of every run", width: 540, height: 340, x: "1000 K / T", y: "log₁₀(D / (cm²/s))" }),
-    el("figcaption", { class: "soft" }, "Tracer diffusivity of every run, by ordering; hollow where it was left out. ", ...names.map((name, k) => el("span", { class: "legend", style: `color:${COLOURS[k % 6]}` }, `■ ${name}`))));
+    el("figcaption", { class: "soft" }, "Tracer diffusivity of every run, by ordering; hollow where it was left out. ", ...names.map((name, k) => legend({ colour: COLOURS[k % 6], shape: SHAPES[k % 5] }, name))));
 }
 function volumePlot(m) {
   const runs = m.runs.filter((run) => run.volume_A3);
@@ -64,7 +67,7 @@ const RUN_COLUMNS = [
   ["jumps", (run) => valueCell(number(run.jumps, 3), null, "6 D t N / a², uncorrelated jumps that would give this D; as uncertain as D"), "Effective jumps behind D"],
   ["mean T, K", (run) => valueCell(number(run.mean_K, 4), null, "mean kinetic temperature of production, without an interval"), "Kinetic temperature of production"],
   ["verdict", (run) => el("span", tipped(run.left_out ? `left out: ${run.left_out}` : "used in the fit"), el("span", { class: `word ${run.left_out || run.extrapolating ? "bad" : "good"}` }, words(run.verdict)), run.extrapolating ? el("small", {}, "beyond training") : null), "What was decided of the run, by rule"],
-  ["made by", (run) => el("span", tipped(`seed ${run.seed ?? "unknown"}${run.ns_per_day ? `, ${number(run.ns_per_day)} ns a day` : ""}`), (run.potential || "–").split(" ")[0], el("small", {}, [run.engine, run.device, run.host].filter(Boolean).join(", "))), "Potential, engine, device and host"],
+  ["made by", (run) => el("span", tipped(`seed ${run.seed ?? "unknown"}${run.ns_per_day ? `, ${number(run.ns_per_day)} ns a day` : ""}`), run.potential ? DATA.potentials[run.potential].name : "–", el("small", {}, [run.engine, run.device, run.host].filter(Boolean).join(", "))), "Potential, engine, device and host"],
 ];
 const CHECK_COLUMNS = [
   ["T, K", (run) => run.T, "Temperature asked for"], ["ordering", (run) => `${run.ordering} r${run.replica}`, "Filling of the partially occupied sites, and replica"],
@@ -99,7 +102,7 @@ function publishedTable(m) {
 }
 function runTable(m) {
   const files = (run) => el("span", { class: "files" }, ...run.files.flatMap((name) => [el("a", { href: `${m.folder}/${run.path}/${name}` }, name), " "]));
-  return table([...RUN_COLUMNS, ["files", files, "Beside this page", "words"]], m.runs, { label: "Every run" });
+  return table([...RUN_COLUMNS, ["files", files, "Beside this page", "words links"]], m.runs, { label: "Every run" });
 }
 function section(m) {
   const body = el("div", {});

@@ -83,3 +83,8 @@ function drawn(item, X, Y) {
   }
   return group;
 }
+function legend(look, name) {
+  const root = svg("svg", { viewBox: "-8 -8 16 16", class: "key", "aria-hidden": "true" });
+  root.append(marker(look.shape, 0, 0, 5, { fill: look.colour }));
+  return el("span", { class: "legend" }, root, name);
+}

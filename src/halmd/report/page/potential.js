@@ -11,7 +11,7 @@ function coverageLines(m, key, covered) {
   lines.push(covered.missing.length ? `It was NOT fitted on ${covered.missing.join(", ")} of this material.` : `All elements of this material were learnt: ${covered.covered.join(", ")}.`);
   if (covered.crystal === false) lines.push(`The crystal ${m.prototype} is NOT among those it was fitted on.`);
   if (covered.crystal) lines.push(`The crystal ${m.prototype} is among those it was fitted on.`);
-  lines.push(covered.learnt.length ? `This composition was learnt, as one of: ${covered.learnt.join("; ")}.` : `This composition itself was not learnt; families that were: ${card.families.join("; ")}.`);
+  lines.push(covered.learnt.length ? `This composition was learnt, as one of: ${covered.learnt.join("; ")}.` : `This composition itself was not learnt${card.families.length ? `; families that were: ${card.families.join("; ")}` : ""}.`);
   if (card.not_covered.length) lines.push(`Learnt but not vouched for: ${card.not_covered.join("; ")}.`);
   return lines;
 }
@@ -30,12 +30,14 @@ function potentialCard(m, key) {
     el("span", { class: "soft checksum" }, potential.sha256 ? `SHA-256 ${potential.sha256}` : "no checksum: code of an ASE calculator"));
   if (!card) return el("div", {}, head, el("ul", { class: "notes" }, ...flagLines(m, key).map((line) => el("li", {}, line))),
     el("p", { class: "soft" }, "No card of this file was found where the page was written: what it was fitted on is not known here."));
-  const facts = [`Fitted on ${card.snapshots} snapshots of ${card.elements.join(", ")}, labelled by ${card.teacher}; shape ${card.shape}, cut-off ${card.r_max_A} Å, licence ${card.licence}.`];
+  const made = [card.teacher && `labelled by ${card.teacher}`, card.shape && `shape ${card.shape}`, card.r_max_A && `cut-off ${card.r_max_A} Å`, card.licence && `licence ${card.licence}`].filter(Boolean);
+  const facts = [`Fitted on ${card.snapshots === null ? "" : `${card.snapshots} `}snapshots of ${[card.elements.join(", "), ...made].join("; ")}.`];
   if (card.bars[1]) facts.push(`It meets ${card.bars[0]} of the ${card.bars[1]} bars of its validation.`);
   if (card.uncertainty) facts.push(`Its committee of ${card.uncertainty.members} calls a run extrapolating when forces on any atom differ by more than ${number(card.uncertainty.force_std_eV_per_A, 2)} eV/Å in more than ${number(100 * card.uncertainty.share, 2)} % of the looks.`);
   const lines = [...facts, ...coverageLines(m, key, covered), ...flagLines(m, key)];
   const rows = card.errors.filter((e) => e.kind !== "composition").concat(covered.held_out || []);
-  return el("div", {}, head, el("ul", { class: "notes" }, ...lines.map((line) => el("li", {}, line))), table(ERROR_COLUMNS, rows, { caption: "Errors on snapshots that the fit never saw" }));
+  return el("div", {}, head, el("ul", { class: "notes" }, ...lines.map((line) => el("li", {}, line))),
+    rows.length ? table(ERROR_COLUMNS, rows, { caption: "Errors on snapshots that the fit never saw" }) : el("p", { class: "soft" }, "The card has no held-out errors."));
 }
 function potentialPanel(m) {
   const keys = Object.keys(m.potentials);
