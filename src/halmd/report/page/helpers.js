@@ -53,19 +53,16 @@ function showTip(node) {
   TIP.style.left = `${Math.max(8, Math.min(at.left, edge - size.width - 8))}px`;
   TIP.style.top = `${at.bottom + size.height + 8 < window.innerHeight ? at.bottom + 6 : Math.max(4, at.top - size.height - 6)}px`;
 }
-const hideTip = () => { TIP.hidden = true; };
-for (const kind of ["pointerover", "focusin", "click"]) {
-  document.addEventListener(kind, (event) => {
-    const node = event.target.closest("[data-tip]");
-    node ? showTip(node) : hideTip();
-  });
-}
-document.addEventListener("focusout", hideTip);
-// Focus scrolls what it goes to into sight, and its tip goes along.
-window.addEventListener("scroll", () => {
-  const node = document.activeElement.closest("[data-tip]");
-  if (!TIP.hidden) node ? showTip(node) : hideTip();
-}, { passive: true, capture: true });
+// What has the focus keeps its tip: focus scrolls, and a scroll slides other things under the pointer.
+let kept = null;
+const restTip = () => { if (kept) showTip(kept); else TIP.hidden = true; };
+document.addEventListener("pointerover", (event) => {
+  const node = event.target.closest("[data-tip]");
+  if (node) showTip(node); else restTip();
+});
+document.addEventListener("focusin", (event) => { kept = event.target.closest("[data-tip]"); restTip(); });
+document.addEventListener("focusout", () => { kept = null; restTip(); });
+window.addEventListener("scroll", () => { if (!TIP.hidden) restTip(); }, { passive: true, capture: true });
 // One stop of the tab key for each table and plot; arrow keys go on from there.
 function oneStop(group) {
   const first = group.querySelector("[data-tip]");
@@ -73,7 +70,7 @@ function oneStop(group) {
   return group;
 }
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") { hideTip(); return; }
+  if (event.key === "Escape") { kept = null; restTip(); return; }
   const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
   const group = by && event.target.matches("[data-tip]") && event.target.closest("table, svg.plot, .trio, ul");
   if (!group) return;
