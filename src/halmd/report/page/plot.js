@@ -83,8 +83,9 @@ function drawn(item, X, Y) {
   }
   return group;
 }
-function legend(look, name) {
+function keyOf(look) {
   const root = svg("svg", { viewBox: "-8 -8 16 16", class: "key", "aria-hidden": "true" });
   root.append(marker(look.shape, 0, 0, 5, { fill: look.colour }));
-  return el("span", { class: "legend" }, root, name);
+  return root;
 }
+const legend = (look, name) => el("span", { class: "legend" }, keyOf(look), name);

@@ -20,11 +20,6 @@ const COLUMNS = [
 const chosen = new Set(MATERIALS.slice(0, 6).map((m) => m.k));
 let order = { column: 1, down: true }, timesT = true;
 
-function keyOf(m) {
-  const root = svg("svg", { viewBox: "-8 -8 16 16", class: "key", "aria-hidden": "true" });
-  root.append(marker(m.shape, 0, 0, 5, { fill: m.colour }));
-  return root;
-}
 function materialCell(m) {
   const box = el("input", { type: "checkbox", "aria-label": `draw ${m.formula}`, "data-draw": m.k,
     onchange: (event) => { event.target.checked ? chosen.add(m.k) : chosen.delete(m.k); drawArrhenius(); } });

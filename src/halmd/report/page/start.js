@@ -11,7 +11,7 @@ for (const which of ["measured", "computed"]) byId(which).addEventListener("clic
   event.target.setAttribute("aria-pressed", published[which]);
   drawArrhenius();
   // In the sections too.
-  document.querySelectorAll("details[open]").forEach((box) => box.querySelector(".own").replaceChildren(arrheniusPlot([MATERIALS[Number(box.id.slice(1))]], 540)));
+  document.querySelectorAll("#each .own").forEach((place) => place.replaceChildren(arrheniusPlot([MATERIALS[Number(place.closest("details").id.slice(1))]], 540)));
 });
 window.addEventListener("beforeprint", () => document.querySelectorAll("#each > details").forEach((box) => { box.open = true; fill(MATERIALS[Number(box.id.slice(1))], box.lastElementChild); }));
 drawRanking();
