@@ -2,7 +2,8 @@
 
     python benchmarks/report.py RESULTS [--materials 1 30 300]
 
-Copies of the materials found in a results folder under other names, with all their runs.
+Copies of the materials found in a results folder under other names, with all their runs, densities
+and jumps: run `snakemake diagnostics` there before, or the page has none and is smaller.
 Milliseconds from the start of the navigation until the page has drawn itself. Needs chromium and
 chromedriver.
 """
@@ -18,7 +19,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from halmd import __version__
+from halmd.report.cards import potentials_of
 from halmd.report.export import read_orderings
+from halmd.report.ions import read_ions
 from halmd.report.methods import methods
 from halmd.report.page_data import page_data
 from halmd.report.report import page
@@ -40,7 +43,9 @@ def main() -> None:
     data = page_data(
         results,
         cells,
+        [read_ions(*both) for both in zip(folders, (m.runs for m in results), strict=True)],
         [str(folder) for folder in folders],
+        potentials=potentials_of(results),
         version=__version__,
         methods=text,
         references=[work.in_words() for work in works],

@@ -109,6 +109,7 @@ def jumps(
     from halmd.transport.density import framework_atoms
     from halmd.transport.diffusion import tracer_of
     from halmd.transport.jumps import jump_record, visits
+    from halmd.transport.network import network_record
     from halmd.transport.sites import sites_of_density, sites_of_structure
 
     settings = settings_of(
@@ -130,12 +131,13 @@ def jumps(
         found = density_of(motion.ions(settings.mobile), motion.cell_A)
         places = sites_of_density(found, others)
     tracer = tracer_of(motion, settings)
+    seen = visits(motion.ions(settings.mobile), places, motion.interval_ps)
     record = jump_record(
-        visits(motion.ions(settings.mobile), places, motion.interval_ps),
+        seen,
         places,
         motion.interval_ps,
         (tracer.D_A2_per_ps, *tracer.interval_A2_per_ps(0.95)),
-    )
+    ) | {"network": network_record(seen, places, others, motion.interval_ps)}
     write_json(output, record | {"trajectory": str(trajectory), "sites": str(sites or "found")})
     if figure:
         write_figure(jumps_figure(record), figure)

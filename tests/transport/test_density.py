@@ -10,7 +10,13 @@ from ase.units import Bohr
 from pymatgen.io.vasp import Chgcar
 
 from halmd.errors import HalmdError
-from halmd.transport.density import density, folded, framework_atoms, write_density
+from halmd.transport.density import (
+    density,
+    folded,
+    framework_atoms,
+    read_density,
+    write_density,
+)
 from halmd.transport.motion import motion_of
 
 CELL = np.array([[8.0, 0, 0], [-4.0, 6.928, 0], [1.0, 2.0, 9.0]])
@@ -112,3 +118,18 @@ def test_the_framework_stands_at_its_mean_positions() -> None:
     atoms = framework_atoms(motion)
     assert atoms.get_chemical_symbols() == ["Cl", "Y"]
     assert atoms.positions == pytest.approx(places[1:], abs=0.2)
+
+
+def test_a_density_is_read_back(tmp_path: Path) -> None:
+    found = density([rattling(np.array([[0.4, 0.6, 0.5]]))], CELL, spacing_A=0.4)
+    atoms = Atoms("Cl", scaled_positions=[[0.1, 0.1, 0.1]], cell=CELL, pbc=True)
+    path = tmp_path / "density.vasp"
+    write_density(found, atoms, path)
+    again = read_density(path)
+    assert again.per_A3 == pytest.approx(found.per_A3, rel=1e-4, abs=1e-6)
+    assert again.cell_A == pytest.approx(CELL, abs=1e-5)
+    whole = path.read_text()
+    for damaged in (whole[: len(whole) // 2], "", whole.replace("0.", "x.")):
+        path.write_text(damaged)
+        with pytest.raises(HalmdError, match=r"density\.vasp"):
+            read_density(path)

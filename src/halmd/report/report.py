@@ -12,12 +12,15 @@ from typing import Any
 
 from halmd import __version__
 from halmd.files import write_text
+from halmd.report.cards import potentials_of
 from halmd.report.export import read_orderings
+from halmd.report.ions import read_ions
 from halmd.report.methods import methods
 from halmd.report.page_data import page_data
 from halmd.report.results import load_material
 
-_PLACE = "/* data */"
+_PROGRAM = ("helpers", "plot", "ranking", "arrhenius", "crystal", "ions", "potential", "material")
+"""Parts of the program, in the order in which they need one another; `start` draws the page."""
 
 
 def write_report(folders: Sequence[Path], output: Path) -> None:
@@ -30,7 +33,9 @@ def write_report(folders: Sequence[Path], output: Path) -> None:
     data = page_data(
         results,
         [read_orderings(folder) for folder in folders],
+        [read_ions(*both) for both in zip(folders, (m.runs for m in results), strict=True)],
         [os.path.relpath(folder, output.parent) for folder in folders],
+        potentials=potentials_of(results),
         version=__version__,
         methods=text,
         references=[work.in_words() for work in works],
@@ -39,8 +44,15 @@ def write_report(folders: Sequence[Path], output: Path) -> None:
 
 
 def page(data: dict[str, Any]) -> str:
-    """The page with its data."""
-    template = (files("halmd.report") / "page.html").read_text(encoding="utf-8")
+    """The page with its style, its program and its data."""
+    folder = files("halmd.report") / "page"
+
+    def part(name: str) -> str:
+        return (folder / name).read_text(encoding="utf-8")
+
     # A text in the data must not end the element it stands in.
     written = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
-    return template.replace(_PLACE, written)
+    program = "\n".join(part(f"{name}.js") for name in (*_PROGRAM, "start"))
+    text = part("page.html").replace("/* style */", part("style.css"))
+    # Data last: a name in it may read like a place for something else.
+    return text.replace("/* program */", '"use strict";\n' + program).replace("/* data */", written)

@@ -137,3 +137,21 @@ def write_density(found: Density, atoms: Atoms, path: Path) -> None:
             structure = AseAtomsAdaptor.get_structure(atoms)
             total = found.per_A3 * abs(np.linalg.det(found.cell_A))
             Chgcar(Poscar(structure), {"total": total}).write_file(str(temporary))
+
+
+def read_density(path: Path) -> Density:
+    """Read back a CHGCAR of `write_density`; raises HalmdError when it is none or damaged."""
+    from ase.calculators.vasp import VaspChargeDensity
+
+    try:
+        read = VaspChargeDensity(str(path))
+        per_A3, cell_A = read.chg[0], np.asarray(read.atoms[0].cell[:], dtype=np.float64)
+    except Exception as error:
+        # ASE's reader raises whatever a damaged file makes it stumble over.
+        problem = " ".join(str(error).split())[:120]
+        raise HalmdError(
+            f"{path}: not a readable density ({problem}); delete it and run the step again"
+        ) from None
+    if not np.isfinite(per_A3).all():
+        raise HalmdError(f"{path}: holds what is no number; delete it and run the step again")
+    return Density(np.asarray(per_A3, dtype=np.float64), cell_A)

@@ -201,7 +201,7 @@ def jump_record(
         "share_of_time_at_no_site": found.share_at_no_site,
         **_rates(jumps, n_frames, followed_ps),
         "kinds": _kinds(found, sites, interval_ps),
-        "pairs": _pairs(jumps, sites, squares, followed_ps),
+        "pairs": _pairs(jumps, sites, squares, followed_ps, _scatter(jumps, n_frames)),
         "double_occupancy_share": _double_occupancy(found.site, len(sites.kinds)),
         "percolation": percolation(jumps, len(sites.kinds)),
     }
@@ -230,22 +230,31 @@ def jump_record(
 
 def _rates(jumps: Jumps, n_frames: int, followed_ps: float) -> dict[str, Any]:
     """Jumps per ion and ps, with intervals."""
-    n = len(jumps.frame)
-    blocks = np.histogram(jumps.frame, np.linspace(0, n_frames, _N_BLOCKS + 1))[0]
-    wider = max(1.0, float(blocks.var(ddof=1) / blocks.mean())) if n else 1.0
+    n, wider = len(jumps.frame), _scatter(jumps, n_frames)
     record: dict[str, Any] = {
         "jump_rate_per_ps": n / followed_ps if followed_ps else 0.0,
         "jumps_scatter_over_poisson": wider,
     }
     for label, level in LEVELS.items():
-        # A process that scatters `wider` times as much counts as so many fewer events.
-        events = n / wider
-        low = scipy.stats.chi2.ppf((1 - level) / 2, 2 * events) / 2 if events else 0.0
-        high = scipy.stats.chi2.ppf((1 + level) / 2, 2 * events + 2) / 2
-        record[f"jump_rate_interval{label}_per_ps"] = [
-            float(end) * wider / followed_ps if followed_ps else 0.0 for end in (low, high)
-        ]
+        record[f"jump_rate_interval{label}_per_ps"] = _rate_interval(n, wider, followed_ps, level)
     return record
+
+
+def _scatter(jumps: Jumps, n_frames: int) -> float:
+    """Variance of jumps in blocks of the run over that of a Poisson process, at least one."""
+    if not len(jumps.frame):
+        return 1.0
+    blocks = np.histogram(jumps.frame, np.linspace(0, n_frames, _N_BLOCKS + 1))[0]
+    return max(1.0, float(blocks.var(ddof=1) / blocks.mean()))
+
+
+def _rate_interval(n: int, wider: float, followed_ps: float, level: float) -> list[float]:
+    """Central interval of a rate of which n events were seen, per ion and ps."""
+    # A process that scatters `wider` times as much counts as so many fewer events.
+    events = n / wider
+    low = scipy.stats.chi2.ppf((1 - level) / 2, 2 * events) / 2 if events else 0.0
+    high = scipy.stats.chi2.ppf((1 + level) / 2, 2 * events + 2) / 2
+    return [float(end) * wider / followed_ps if followed_ps else 0.0 for end in (low, high)]
 
 
 def _kinds(found: Visits, sites: Sites, interval_ps: float) -> dict[str, Any]:
@@ -266,8 +275,13 @@ def _kinds(found: Visits, sites: Sites, interval_ps: float) -> dict[str, Any]:
     return result
 
 
-def _pairs(jumps: Jumps, sites: Sites, squares: Floats, followed_ps: float) -> list[dict[str, Any]]:
-    """Numbers, rates and lengths of jumps between kinds of sites, the commonest first."""
+def _pairs(
+    jumps: Jumps, sites: Sites, squares: Floats, followed_ps: float, wider: float
+) -> list[dict[str, Any]]:
+    """Numbers, rates and lengths of jumps between kinds of sites, the commonest first.
+
+    Intervals take each pair to scatter as all jumps together do.
+    """
     kinds = np.array(sites.kinds)
     named = [
         (str(kinds[origin]), str(kinds[target]))
@@ -282,6 +296,7 @@ def _pairs(jumps: Jumps, sites: Sites, squares: Floats, followed_ps: float) -> l
                 "to": target,
                 "n_jumps": count,
                 "rate_per_ps": count / followed_ps,
+                "rate_interval95_per_ps": _rate_interval(count, wider, followed_ps, LEVELS["95"]),
                 "rms_length_A": float(np.sqrt(squares[member].mean())),
             }
         )
