@@ -1,5 +1,6 @@
 """The diffusion tensor: principal axes, lattice directions, and whether it is isotropic."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -66,3 +67,21 @@ def isotropic_p(tensor: Floats, found: Slopes, tracer: Estimate) -> float | None
         return None
     # Sum of five squares of unit variance: |deviator|² / (2 s).
     return float(scipy.stats.f.sf((deviator**2).sum() / (2 * s) / 5, 5, tracer.degrees_of_freedom))
+
+
+def mean_of_runs(
+    D: Sequence[float], errors: Sequence[float], degrees_of_freedom: Sequence[float]
+) -> tuple[float, float, float]:
+    """Mean of D along one direction over equal runs, and the ends of its 95 % interval.
+
+    The error is that of the runs' own, widened where they differ by more than that (Birge ratio):
+    few orderings say little of how far all of them differ.
+    """
+    values, own = np.asarray(D), np.asarray(errors)
+    n, mean = len(values), float(values.mean())
+    within = float(np.sqrt((own**2).sum())) / n
+    if n > 1 and within > 0:
+        scatter = float(values.std(ddof=1)) / np.sqrt(n)
+        within = max(within, scatter)
+    half = float(scipy.stats.t.ppf(0.975, sum(degrees_of_freedom))) * within
+    return mean, mean - half, mean + half
