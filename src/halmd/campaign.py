@@ -15,6 +15,7 @@ from halmd.config import Campaign, DynamicsSettings, Material, PlotSettings
 from halmd.errors import HalmdError
 from halmd.files import read_json, write_json
 from halmd.potentials.registry import find, require_crystal, require_elements
+from halmd.report.figure_list import Described, figure_files
 from halmd.structures.plan import Plan, plan
 
 IDENTITY_FILE = "campaign.json"
@@ -108,6 +109,20 @@ def plotted(campaign: Campaign) -> list[Material]:
     """Materials that figures show, in their order there."""
     names = campaign.plots.materials
     return [material_named(campaign, name) for name in names] or campaign.materials
+
+
+def plot_files(campaign: Campaign) -> list[str]:
+    """Names of all files that `halmd plots` writes."""
+    described = [
+        Described(
+            material.folder,
+            material.formula,
+            campaign.arrhenius.extrapolate_to_K,
+            campaign.diffusion.mobile,
+        )
+        for material in plotted(campaign)
+    ]
+    return figure_files(described, campaign.plots)
 
 
 def plot_options(campaign: Campaign) -> str:

@@ -32,7 +32,8 @@ rule plots:
     params:
         folders=" ".join(PLOTTED),
         folder=f"{RESULTS}/plots",
-        settings=plot_options(CAMPAIGN),
+        # A function, because braces in a label are no wildcards.
+        settings=lambda _: plot_options(CAMPAIGN),
     log:
         f"{WORK}/logs/plots.log",
     benchmark:

@@ -15,7 +15,7 @@ from halmd.report.style import (
     STYLE,
     Look,
     add_temperatures_on_top,
-    doubt_words,
+    in_doubt,
     say_empty,
 )
 from halmd.transport.tensor import mean_of_runs
@@ -60,7 +60,9 @@ def anisotropy_rows(results: Sequence[MaterialResults]) -> list[Row]:
             tensor = run["tensor"]
             told |= {key: tensor[key] for key in ("degrees_of_freedom", "isotropic_p")}
             for axis in AXES:
-                found = {k: tensor["lattice"][axis][k] for k in ("D_cm2_per_s", "D_error_cm2_per_s")}
+                found = {
+                    k: tensor["lattice"][axis][k] for k in ("D_cm2_per_s", "D_error_cm2_per_s")
+                }
                 rows.append(base | {"kind": "run", "axis": axis} | told | found)
         used = [run for run in runs if which(run) not in rules]
         for T in sorted({run["temperature_K"] for run in used}):
@@ -96,14 +98,17 @@ def anisotropy_figure(
         panels[0].set_yscale("log")
         for axes, material, look in zip(panels, results, how, strict=False):
             _draw(axes, [row for row in rows if row["material"] == material.name])
-            axes.set_title(look.label + doubt_words(material), fontsize=9, wrap=True)
+            axes.set_title(look.label + in_doubt(material), fontsize=9)
         for axes in panels[len(results) :]:
             axes.set_visible(False)
         _limit(panels[0], rows)
         if len(results) == 1:
             add_temperatures_on_top(panels[0], settings.temperature_unit)
         mobile = "/".join(sorted({material.mobile for material in results}))
-        figure.supxlabel("1000 / T (K$^{-1}$)", fontsize=10)
+        # Labels of the whole figure would stand in the legend's place.
+        for axes in panels[max(0, len(results) - columns) : len(results)]:
+            axes.set_xlabel("1000 / T (K$^{-1}$)")
+            axes.tick_params(labelbottom=True)
         figure.supylabel(f"tracer diffusivity of {mobile} (cm$^2$ s$^{{-1}}$)", fontsize=10)
         figure.legend(handles=_handles(), loc="outside lower center", ncols=4)
     return figure
@@ -153,6 +158,11 @@ def _handles() -> list[Line2D]:
         Line2D([], [], color=colour, marker=marker, linestyle="none", label=f"along {axis}, 95 %")
         for axis, colour, marker in zip(AXES, COLOURS, _MARKERS, strict=False)
     ]
-    hollow = {"marker": "o", "markersize": 3, "markerfacecolor": "none", "alpha": 0.6}
+    hollow: dict[str, Any] = {
+        "marker": "o",
+        "markersize": 3,
+        "markerfacecolor": "none",
+        "alpha": 0.6,
+    }
     single = Line2D([], [], color="black", linestyle="none", label="single runs", **hollow)
     return [*handles, single]

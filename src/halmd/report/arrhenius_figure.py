@@ -206,19 +206,20 @@ def _draw_literature(
             zorder=6,
         )
         if fresh:
-            handle.set_label(_words_of(item, settings))
+            handle.set_label(_words_of(item, how, settings))
             handles.append(handle)
     return handles
 
 
-def _words_of(item: Shown, settings: PlotSettings) -> str:
+def _words_of(item: Shown, how: Sequence[Look], settings: PlotSettings) -> str:
     """What the legend says of a published value."""
     value = item.value
     if item.kind == "published":
         note = " (hollow: extrapolated)" if value.extrapolated else ""
         return f"published for {subscripted(value.formula)}: {value.method}{note}"
+    whose = f"{how[item.number].label}, " if len(how) > 1 else ""
     return (
-        f"measured: {1000 * value.sigma_S_per_cm:.3g} mS/cm at "
+        f"measured: {whose}{1000 * value.sigma_S_per_cm:.3g} mS/cm at "
         f"{temperature_words(value.temperature_K, settings.temperature_unit)}, "
         f"{value.citation}" + (", suspect" if value.suspect else "")
     )

@@ -37,8 +37,8 @@ class Series:
 def find_series(formulas: Sequence[str], *, mobile: str = "Li") -> list[Series]:
     """Series among formulas, the longest first; each has a formula that no earlier one has.
 
-    x is the amount per formula unit of an element that comes in along the series, from the end
-    that is listed first; where none does, of one that grows. Raises HalmdError for a malformed
+    x is the amount per formula unit of an element that one end lacks, if possible the end that is
+    listed first; where both ends have all, of one that grows. Raises HalmdError for a malformed
     formula.
     """
     compositions = [reduced(parse_formula(formula)) for formula in formulas]
@@ -99,7 +99,7 @@ def _described(formulas: Sequence[str], members: Sequence[int], mobile: str) -> 
     unit = _anions(formulas[members[0]])
     amounts = [{e: v * unit for e, v in reduced(formula).items()} for formula in written]
     # An end may lack an element; the fullest formula has all, in the order a person wrote.
-    elements = list(max(written, key=lambda amount: len(amount)))
+    elements = max((list(formula) for formula in written), key=len)
     rows = [[float(amount.get(e, 0)) for e in elements] for amount in amounts]
     points = np.array(rows)
     widest = int(np.argmax(np.ptp(points, axis=0)))
@@ -108,7 +108,7 @@ def _described(formulas: Sequence[str], members: Sequence[int], mobile: str) -> 
     change = {e: end.get(e, Fraction(0)) - start.get(e, Fraction(0)) for e in elements}
     varying = [e for e in elements if abs(change[e]) > _OFF_THE_LINE]
     ions = [e for e in varying if e != mobile] or varying
-    ions.sort(key=lambda e: (e in start, change[e] < 0))
+    ions.sort(key=lambda e: (e in start, e in end, change[e] < 0))
     counted = ions[0]
     x = [float(amount.get(counted, 0)) for amount in amounts]
     terms = []

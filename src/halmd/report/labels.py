@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.transforms import Bbox
 
 _SIZE_PT = 7.5
@@ -23,7 +24,7 @@ def place_labels(figure: Figure, axes: Axes, points: Sequence[tuple[float, float
     figure.draw_without_rendering()
     frame = axes.get_window_extent()
     pixels = axes.transData.transform(np.array([point[:2] for point in points]))
-    taken = [Bbox.from_bounds(*(p - _POINT_PX), 2 * _POINT_PX, 2 * _POINT_PX) for p in pixels]
+    taken = [Bbox([p - _POINT_PX, p + _POINT_PX]) for p in pixels]
     per_pt = figure.dpi / 72
     for x, y, words in points:
         text = axes.annotate(
@@ -37,6 +38,7 @@ def place_labels(figure: Figure, axes: Axes, points: Sequence[tuple[float, float
             zorder=5,
             arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "#777777", "shrinkB": 3},
         )
+        text.set_path_effects([Stroke(linewidth=2.0, foreground="white"), Normal()])
         # Out of the layout, which would move the axes.
         text.set_in_layout(False)
         size = text.get_window_extent()

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from halmd.report.results import MaterialResults, extrapolates
-from halmd.report.style import COLOURS, STYLE, Look, doubt_words
+from halmd.report.style import COLOURS, STYLE, Look, doubt_words, in_doubt
 from halmd.units import CM2_PER_S_PER_A2_PER_PS
 
 COLUMNS = (
@@ -32,7 +32,7 @@ COLUMNS = (
 """One row for each point of each run; the fit of its run stands in every row, empty without one."""
 
 _FLOOR_A2 = 1e-3
-_PANEL_INCH = (2.0, 1.55)
+_PANEL_INCH = (2.0, 1.3)
 _NAME_INCH = 1.7
 """Width of the names of materials beside the small multiples."""
 
@@ -51,7 +51,7 @@ def msd_figure(material: MaterialResults, look: Look) -> Figure:
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.set_xlabel("time (ps)")
-            axes.set_ylabel(f"MSD of {material.runs[0]['mobile']} (Å$^2$)")
+            axes.set_ylabel(f"MSD of {material.mobile} (Å$^2$)")
             if axes.get_lines():
                 axes.legend(loc="upper left")
         for axes in panels[len(temperatures) :]:
@@ -77,22 +77,25 @@ def msd_grid_figure(results: Sequence[MaterialResults], how: Sequence[Look]) -> 
             layout="constrained",
         )
         grid = figure.subplots(len(results), columns, squeeze=False, sharex=True, sharey=True)
-        for row, material, look, ladder in zip(grid, results, how, ladders, strict=True):
+        for number, (row, material, look) in enumerate(zip(grid, results, how, strict=True)):
+            ladder = ladders[number]
             for axes, temperature in zip(row, ladder, strict=False):
                 _draw_runs(axes, material, temperature, small=True)
-                axes.set_title(f"{temperature:g} K", fontsize=8, pad=3)
+                # Where all materials ran at the same temperatures, they head the columns.
+                if number == 0 or any(other != ladders[0] for other in ladders):
+                    axes.set_title(f"{temperature:g} K", fontsize=8, pad=3)
             for axes in row[len(ladder) :]:
                 axes.set_visible(False)
             row[0].set_ylabel(
-                f"{look.label}{doubt_words(material)}",
-                rotation=0,
-                ha="right",
-                va="center",
-                wrap=True,
+                look.label + in_doubt(material), rotation=0, ha="right", va="center", fontsize=9
             )
-        grid[0, 0].set(xscale="log", yscale="log")
-        mobile = "/".join(sorted({material.runs[0]["mobile"] for material in results}))
-        figure.supxlabel("time (ps)", fontsize=10)
+        # A thousand minor ticks would take most of the time.
+        grid[0, 0].set_xscale("log", subs=[])
+        grid[0, 0].set_yscale("log", subs=[])
+        mobile = "/".join(sorted({material.mobile for material in results}))
+        # A label of the whole figure would stand in the legend's place.
+        for axes in grid[-1]:
+            axes.set_xlabel("time (ps)")
         figure.suptitle(f"mean-square displacement of {mobile} (Å$^2$)", fontsize=10)
         figure.legend(handles=_grid_handles(results), loc="outside lower center", ncols=4)
     return figure

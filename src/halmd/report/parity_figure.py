@@ -45,7 +45,9 @@ def parity_rows(results: Sequence[MaterialResults]) -> list[Row]:
     for material in results:
         found = predicted(material)
         base: Row = {"material": material.name, "formula": material.formula}
-        base |= {k: found[k] for k in ("temperature_K", "is_extrapolation", "fit_verdict") if k in found}
+        base |= {
+            k: found[k] for k in ("temperature_K", "is_extrapolation", "fit_verdict") if k in found
+        }
         for end in ("", "_low95", "_high95"):
             base[f"sigma_computed{end}_S_per_cm"] = found.get(f"sigma{end}_S_per_cm")
         rows += [
@@ -71,7 +73,7 @@ def parity_figure(rows: Sequence[Row], how: dict[str, Look]) -> Figure:
     drawn = [row for row in rows if row["sigma_computed_S_per_cm"] is not None]
     kelvin = kelvins(row["temperature_K"] for row in rows)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.2, 6.8), layout="constrained")
+        figure = Figure(figsize=(6.2, 6.5), layout="constrained")
         axes = figure.subplots()
         axes.set_xlabel(rf"measured $\sigma$ near {kelvin} (S cm$^{{-1}}$)")
         axes.set_ylabel(rf"computed $\sigma$({kelvin}), 95 % (S cm$^{{-1}}$)")
@@ -121,7 +123,12 @@ def _draw(axes: Axes, rows: Sequence[Row], look: Look) -> tuple[float, float]:
         linestyle="none",
         zorder=3,
     )
-    single = {"linestyle": "none", "color": look.colour, "markersize": 5, "zorder": 4}
+    single: dict[str, Any] = {
+        "linestyle": "none",
+        "color": look.colour,
+        "markersize": 5,
+        "zorder": 4,
+    }
     if len(sound) > 1:
         axes.plot(sound, [computed] * len(sound), marker="|", **single)
     if suspect:
@@ -136,6 +143,11 @@ def _handles(rows: Sequence[Row]) -> list[Any]:
         Line2D([], [], color="black", marker="|", label="measured: range, mean (log)"),
     ]
     if any(row["suspect"] for row in rows):
-        hollow = {"marker": "o", "markerfacecolor": "white", "markersize": 5, "linestyle": "none"}
+        hollow: dict[str, Any] = {
+            "marker": "o",
+            "markerfacecolor": "white",
+            "markersize": 5,
+            "linestyle": "none",
+        }
         handles.append(Line2D([], [], color="black", label="measured, suspect", **hollow))
     return handles

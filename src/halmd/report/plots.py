@@ -60,6 +60,10 @@ def write_plots(
     written = []
     for drawing in drawings(results, settings):
         stem = folder / drawing.stem
+        # Laid out once, for all formats alike.
+        with mpl.rc_context(STYLE):
+            drawing.figure.draw_without_rendering()
+        drawing.figure.set_layout_engine("none")
         for extension in dict.fromkeys(settings.formats):
             written.append(_beside(stem, extension))
             _save(drawing.figure, written[-1], settings)

@@ -155,17 +155,22 @@ def _draw(axes: Axes, rows: Sequence[Row], column: str) -> None:
 
 
 def _handles(rows: Sequence[Row]) -> list[Line2D]:
-    computed = {"color": COLOURS[0], "marker": "o", "linestyle": "none"}
-    measured = {"color": "black", "marker": "*", "markersize": 9, "linestyle": "none"}
+    computed: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "linestyle": "none"}
+    measured: dict[str, Any] = {
+        "color": "black",
+        "marker": "*",
+        "markersize": 9,
+        "linestyle": "none",
+    }
+    words = {False: "inside the data, 95 %", True: "extrapolated, 95 %"}
+    found = {row["is_extrapolation"] for row in rows if "is_extrapolation" in row}
     handles = [
-        Line2D([], [], label="inside the data, 95 %", **computed),
-        Line2D([], [], label="extrapolated, 95 %", markerfacecolor="white", **computed),
+        Line2D([], [], label=words[far], mfc="white" if far else COLOURS[0], **computed)
+        for far in sorted(found)
     ]
     flags = {row["suspect"] for row in rows if row["kind"] == "measured"}
     if flags:
         handles.append(Line2D([], [], label="measured", **measured))
     if True in flags:
-        handles.append(
-            Line2D([], [], label="measured, suspect", markerfacecolor="none", **measured)
-        )
+        handles.append(Line2D([], [], label="measured, suspect", mfc="none", **measured))
     return handles

@@ -89,6 +89,11 @@ def _if_formula(match: re.Match[str]) -> str:
     return subscripted(word) if len(elements) > 1 else word
 
 
+def in_doubt(material: MaterialResults) -> str:
+    """A second line for narrow titles, where the crystal is of low confidence."""
+    return "\nLOW confidence" if material.doubtful else ""
+
+
 def doubt_words(material: MaterialResults) -> str:
     """What a title or legend adds for a crystal of low confidence."""
     return f" (LOW confidence: {material.structure['prototype']})" if material.doubtful else ""
