@@ -274,6 +274,26 @@ def test_figures_of_an_earlier_call_do_not_stay(
     assert found == set(figure_files(described(SERIES[0]), settings)) | set(own)
 
 
+def test_runs_stopped_at_their_first_frame_still_have_figures(
+    results: MaterialResults, tmp_path: Path
+) -> None:
+    kept = ("temperature_K", "mobile", "ordering", "replica", "run", "npt")
+    empty: dict[str, list[float]] = {"time_ps": [], "msd_A2": [], "error_A2": []}
+    runs = [
+        {key: run[key] for key in kept} | {"verdict": "framework_unstable", "msd": empty}
+        for run in results.runs
+    ]
+    record = {"verdict": "no_usable_runs", "pooled": [], "settings": results.arrhenius["settings"]}
+    record["excluded"] = [run | {"rule": "the framework moved", "numbers": {}} for run in runs]
+    stopped = replace(results, runs=runs, arrhenius=record)
+    settings = PlotSettings(formats=["png"], dpi=30)
+    written = write_plots([stopped], tmp_path, settings)
+    assert [path.name for path in written] == figure_files(described("Li3YCl6"), settings)
+    rows = table(tmp_path / "parity.csv")
+    assert {row["fit_verdict"] for row in rows} == {"no_usable_runs"}
+    assert {row["sigma_computed_S_per_cm"] for row in rows} == {""}
+
+
 def test_style_decides_words_colours_and_units(series: list[MaterialResults]) -> None:
     settings = PlotSettings(
         labels={"Li3YCl6": "milled Li3YCl6 (sample 2, 5 $)"},

@@ -72,16 +72,15 @@ def isotropic_p(tensor: Floats, found: Slopes, tracer: Estimate) -> float | None
 def mean_of_runs(
     D: Sequence[float], errors: Sequence[float], degrees_of_freedom: Sequence[float]
 ) -> tuple[float, float, float]:
-    """Mean of D along one direction over equal runs, and the ends of its 95 % interval.
+    """Mean of D along one direction over runs of equal weight, and the ends of its 95 % interval.
 
-    The error is that of the runs' own, widened where they differ by more than that (Birge ratio):
-    few orderings say little of how far all of them differ.
+    The standard error is that of the runs' own, or that of their scatter where it is larger: few
+    orderings say little of how far all of them differ. Same unit as `D`.
     """
     values, own = np.asarray(D), np.asarray(errors)
     n, mean = len(values), float(values.mean())
-    within = float(np.sqrt((own**2).sum())) / n
-    if n > 1 and within > 0:
-        scatter = float(values.std(ddof=1)) / np.sqrt(n)
-        within = max(within, scatter)
-    half = float(scipy.stats.t.ppf(0.975, sum(degrees_of_freedom))) * within
+    error = float(np.sqrt((own**2).sum())) / n
+    if n > 1:
+        error = max(error, float(values.std(ddof=1) / np.sqrt(n)))
+    half = float(scipy.stats.t.ppf(0.975, sum(degrees_of_freedom))) * error
     return mean, mean - half, mean + half
