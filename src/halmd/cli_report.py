@@ -45,8 +45,8 @@ def plots(
     dpi: int = _PLOTS.dpi,
     show_measured: bool = _PLOTS.show_measured,
     show_computed: bool = _PLOTS.show_computed,
-    labels: Annotated[list[str], typer.Option(help="NAME=WORDS for a material.")] = [],  # noqa: B006
-    colours: Annotated[list[str], typer.Option(help="NAME=COLOUR of a material.")] = [],  # noqa: B006
+    labels: Annotated[list[str] | None, typer.Option(help="NAME=WORDS, for a material.")] = None,
+    colours: Annotated[list[str] | None, typer.Option(help="NAME=COLOUR, of a material.")] = None,
     temperature_unit: str = _PLOTS.temperature_unit,
 ) -> None:
     """Draw all figures from the JSON results, without touching molecular dynamics.
@@ -62,8 +62,8 @@ def plots(
         dpi=dpi,
         show_measured=show_measured,
         show_computed=show_computed,
-        labels=_by_name("--labels", labels),
-        colours=_by_name("--colours", colours),
+        labels=_by_name("--labels", labels or []),
+        colours=_by_name("--colours", colours or []),
         temperature_unit=temperature_unit,
     )
     for path in write_plots([load_material(folder) for folder in materials], output, settings):
