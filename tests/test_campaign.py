@@ -1,5 +1,6 @@
 """Paths, seeds, options and the identity of a results folder."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from halmd.campaign import (
     check_results,
     claim_results,
     options,
+    plot_files,
+    plot_options,
+    plotted,
     runs,
     seed_of,
     temperature_name,
@@ -59,6 +63,29 @@ def test_options_have_the_names_of_the_settings() -> None:
     assert "--formats svg --formats pdf" in text
     assert "--no-show-measured" in text
     assert "--show-computed" in text
+
+
+def test_plots_are_told_their_style_and_only_of_what_is_drawn() -> None:
+    plots = {
+        "materials": ["b", "Li3YCl6"],
+        "labels": {"b": "my 'best' {sample}", "c": "c"},
+        "colours": {"Li3YCl6": "#0072B2"},
+        "formats": ["svg"],
+    }
+    materials = [{"formula": "Li3YCl6"}, *({"formula": "Li3YBr6", "name": name} for name in "bc")]
+    made = campaign(materials=materials, plots=plots)
+    assert [material.folder for material in plotted(made)] == ["b", "Li3YCl6"]
+    words = shlex.split(plot_options(made))
+    assert words[words.index("--labels") + 1] == "b=my 'best' {sample}"
+    assert words[words.index("--colours") + 1] == "Li3YCl6=#0072B2"
+    assert "--materials" not in words
+    assert words.count("--labels") == 1
+    files = plot_files(made)
+    assert "msd-b.svg" in files
+    assert "msd-b.csv" in files
+    assert "msd-c.svg" not in files
+    every = campaign(materials=materials)
+    assert [material.folder for material in plotted(every)] == ["Li3YCl6", "b", "c"]
 
 
 @given(st.floats(min_value=1, max_value=3000, allow_subnormal=False))

@@ -52,6 +52,8 @@ NOT_RUN: dict[str, dict[str, str]] = {
     },
     "dynamics.md": {"halmd temperatures": "two minutes of molecular dynamics"},
     "clusters.md": {"pip install": "from a registry", "halmd": "a queue, or results of one"},
+    "plots.md": {"halmd plots": "two materials; tests/report/test_plots.py does it"},
+    "report.md": {"halmd report": "two materials; tests/report/test_page.py does it"},
     "distill.md": {
         "halmd": "hours of a teacher's labels",
         "python3 -m venv": "an environment of a teacher's own",

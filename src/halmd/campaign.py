@@ -11,10 +11,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from halmd.composition import parse_formula
-from halmd.config import Campaign, DynamicsSettings, Material
+from halmd.config import Campaign, DynamicsSettings, Material, PlotSettings
 from halmd.errors import HalmdError
 from halmd.files import read_json, write_json
 from halmd.potentials.registry import find, require_crystal, require_elements
+from halmd.report.figure_list import Described, figure_files
 from halmd.structures.plan import Plan, plan
 
 IDENTITY_FILE = "campaign.json"
@@ -104,6 +105,37 @@ def material_named(campaign: Campaign, folder: str) -> Material:
     return next(material for material in campaign.materials if material.folder == folder)
 
 
+def plotted(campaign: Campaign) -> list[Material]:
+    """Materials that figures show, in their order there."""
+    names = campaign.plots.materials
+    return [material_named(campaign, name) for name in names] or campaign.materials
+
+
+def plot_files(campaign: Campaign) -> list[str]:
+    """Names of all files that `halmd plots` writes."""
+    described = [
+        Described(
+            material.folder,
+            material.formula,
+            campaign.arrhenius.extrapolate_to_K,
+            campaign.diffusion.mobile,
+        )
+        for material in plotted(campaign)
+    ]
+    return figure_files(described, campaign.plots)
+
+
+def plot_options(campaign: Campaign) -> str:
+    """Options of `halmd plots`, which is given the folders of `plotted`, in their order."""
+    shown = {material.folder for material in plotted(campaign)}
+    styles = {
+        key: {name: word for name, word in getattr(campaign.plots, key).items() if name in shown}
+        for key in ("labels", "colours")
+    }
+    names = [name for name in PlotSettings.model_fields if name != "materials"]
+    return options(campaign.plots.model_copy(update=styles), names)
+
+
 def seed_of(campaign: Campaign, *parts: str) -> int:
     """Seed of a stage of a run: a hash of the campaign's seed and the names of stage and run.
 
@@ -128,6 +160,8 @@ def options(settings: BaseModel, names: Iterable[str] | None = None) -> str:
             words.append(flag if value else f"--no-{flag[2:]}")
         elif isinstance(value, list):
             words += [f"{flag} {_word(entry)}" for entry in value]
+        elif isinstance(value, dict):
+            words += [f"{flag} {shlex.quote(f'{k}={_word(v)}')}" for k, v in value.items()]
         else:
             words.append(f"{flag} {_word(value)}")
     return " ".join(words)

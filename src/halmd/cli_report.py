@@ -8,6 +8,7 @@ import typer
 
 from halmd.cli_options import checked, settings_of
 from halmd.config import PlotSettings
+from halmd.errors import HalmdError
 
 _PLOTS = PlotSettings()
 
@@ -44,8 +45,14 @@ def plots(
     dpi: int = _PLOTS.dpi,
     show_measured: bool = _PLOTS.show_measured,
     show_computed: bool = _PLOTS.show_computed,
+    labels: Annotated[list[str] | None, typer.Option(help="NAME=WORDS, for a material.")] = None,
+    colours: Annotated[list[str] | None, typer.Option(help="NAME=COLOUR, of a material.")] = None,
+    temperature_unit: str = _PLOTS.temperature_unit,
 ) -> None:
-    """Draw all figures from the JSON results, without touching molecular dynamics."""
+    """Draw all figures from the JSON results, without touching molecular dynamics.
+
+    Materials are drawn in the order in which they are given.
+    """
     from halmd.report.plots import write_plots
     from halmd.report.results import load_material
 
@@ -55,9 +62,23 @@ def plots(
         dpi=dpi,
         show_measured=show_measured,
         show_computed=show_computed,
+        labels=_by_name("--labels", labels or []),
+        colours=_by_name("--colours", colours or []),
+        temperature_unit=temperature_unit,
     )
     for path in write_plots([load_material(folder) for folder in materials], output, settings):
         typer.echo(str(path))
+
+
+def _by_name(option: str, words: list[str]) -> dict[str, str]:
+    """Read options such as Li3YCl6=teal."""
+    values = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise HalmdError(f"{option} {word}: write a material and its value, as Li3YCl6=teal")
+        values[name] = value
+    return values
 
 
 def plan(

@@ -215,10 +215,28 @@ class ArrheniusSettings(Settings):
     """Posterior samples of (Ea, prefactor)."""
 
 
+FigureFormat = Literal["svg", "png", "pdf"]
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("a label is one line of words")
+    return text
+
+
+def _drawable_colour(colour: str) -> str:
+    # Only who chooses colours pays for the import.
+    from matplotlib.colors import is_color_like
+
+    if not is_color_like(colour) or colour.lower() == "none":
+        raise ValueError("no colour; write a name such as teal, or '#0072B2' in quotes")
+    return colour
+
+
 class PlotSettings(Settings):
     """How figures look; changing this never runs molecular dynamics again."""
 
-    formats: Annotated[list[Literal["svg", "png", "pdf"]], Field(min_length=1)] = ["svg", "png"]
+    formats: Annotated[list[FigureFormat], Field(min_length=1)] = ["svg", "png"]
     """Files written for each figure."""
     dpi: Annotated[int, Field(ge=30, le=1200)] = 160
     """Resolution of PNG figures."""
@@ -226,6 +244,23 @@ class PlotSettings(Settings):
     """Draw measured values from the review."""
     show_computed: bool = True
     """Draw published computed values."""
+    materials: list[str] = []
+    """Materials that are drawn, by their folder names, in this order; all of them when empty."""
+    labels: dict[str, Annotated[str, AfterValidator(_one_line)]] = {}
+    """Words for a material in figures, by its folder name; its formula when left out. Amounts of
+    formulas in them become subscripts."""
+    colours: dict[str, Annotated[str, AfterValidator(_drawable_colour)]] = {}
+    """Colour of a material in figures, by its folder name: a name, or '#0072B2' in quotes."""
+    temperature_unit: Literal["C", "K"] = "C"
+    """Unit of the temperature axes on top of figures, and of measured values in legends."""
+
+    @field_validator("materials")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} stands twice")
+        return names
 
 
 class Material(Settings):
@@ -307,6 +342,17 @@ class Campaign(Settings):
                     f"two materials would share the folder {folder!r}; give one a `name:`"
                 )
         return materials
+
+    @model_validator(mode="after")
+    def _plots_known_materials(self) -> "Campaign":
+        known = [material.folder for material in self.materials]
+        for key in ("materials", "labels", "colours"):
+            for name in getattr(self.plots, key):
+                if name not in known:
+                    near = difflib.get_close_matches(name, known, n=1)
+                    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                    raise ValueError(f"`plots.{key}`: no material is called {name!r}; {hint}")
+        return self
 
 
 def load_campaign(path: Path) -> Campaign:
@@ -417,10 +463,10 @@ def _commented(settings: Settings, indent: str) -> list[str]:
         lines.append(f"{indent}# {' '.join((field.description or '').split())}")
         if isinstance(value, Settings):
             lines += [f"{indent}{name}:", *_commented(value, indent + "  ")]
-        elif name == "materials":
+        elif isinstance(value, list) and any(isinstance(entry, Settings) for entry in value):
             lines.append(f"{indent}{name}:")
-            for material in value:
-                lines += [f"{indent}  -", *_commented(material, indent + "    ")]
+            for entry in value:
+                lines += [f"{indent}  -", *_commented(entry, indent + "    ")]
         else:
             text = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
             lines.append(f"{indent}{name}: {text}")

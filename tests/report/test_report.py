@@ -14,12 +14,18 @@ from matplotlib.figure import Figure
 from halmd.config import ArrheniusSettings, PlotSettings
 from halmd.errors import HalmdError
 from halmd.reference import computed, measured
-from halmd.report.figures import arrhenius_figure, msd_figure, subscripted
+from halmd.report.arrhenius_figure import arrhenius_figure
+from halmd.report.msd_figure import msd_figure
 from halmd.report.plots import write_plots
 from halmd.report.results import MaterialResults, load_material, load_runs
 from halmd.report.show import COMPUTED, FITTED, MEASURED, text_plot
+from halmd.report.style import looks, subscripted
 from halmd.report.table import COLUMNS, summary, write_table
 from halmd.transport.arrhenius import arrhenius
+
+
+def displacements(material: MaterialResults) -> Figure:
+    return msd_figure(material, *looks([material], PlotSettings()))
 
 
 def legend_texts(figure: Figure) -> list[str]:
@@ -97,7 +103,7 @@ def test_every_report_says_when_the_crystal_is_in_doubt(
             all(row["structure_confidence"] == "low" for row in rows),
             "LOW confidence" in lines and "caution: its sites are assumed" in lines,
             any("LOW confidence: a_crystal" in text for text in labels),
-            "LOW confidence" in msd_figure(material).get_suptitle(),
+            "LOW confidence" in displacements(material).get_suptitle(),
         ]
 
     assert said(doubtful) == [True] * 4
@@ -160,7 +166,7 @@ def test_a_run_beyond_its_potential_is_left_out_and_every_report_says_why(
     assert {row["extrapolating"] for row in rows if row["kind"] != "run"} == {"no"}
     labels = legend_texts(arrhenius_figure([material], PlotSettings()))
     assert any(label.startswith("runs left out of the fit (extrapolating,") for label in labels)
-    panels = msd_figure(material).axes
+    panels = displacements(material).axes
     labels = [text.get_text() for panel in panels[:3] for text in panel.get_legend().get_texts()]
     assert "ordering 00: extrapolating" in labels
 
@@ -204,7 +210,7 @@ def test_literature_can_be_left_out(results: MaterialResults) -> None:
 
 
 def test_msd_figure_has_a_panel_a_temperature(results: MaterialResults) -> None:
-    figure = msd_figure(results)
+    figure = displacements(results)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:3] == ["500 K", "600 K", "700 K"]
 
@@ -213,7 +219,9 @@ def test_plots_are_the_same_bytes_again(results: MaterialResults, tmp_path: Path
     settings = PlotSettings(formats=["svg"])
     first = write_plots([results], tmp_path / "a", settings)
     second = write_plots([results], tmp_path / "b", settings)
-    assert [path.name for path in first] == ["conductivity-temperature.svg", "msd-Li3YCl6.svg"]
+    stems = ("conductivity-temperature", "anisotropy", "msd", "parity", "msd-Li3YCl6")
+    names = [f"{stem}.{extension}" for stem in stems for extension in ("svg", "csv")]
+    assert [path.name for path in first] == names
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
 

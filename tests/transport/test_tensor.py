@@ -6,7 +6,7 @@ from scipy.stats import kstest
 from walks import FRAME_PS, anisotropic, brownian
 
 from halmd.transport.regression import estimate, slopes, window_of
-from halmd.transport.tensor import diffusion_tensor
+from halmd.transport.tensor import diffusion_tensor, mean_of_runs
 
 CELL = np.array([[11.0, 0, 0], [-5.5, 9.526, 0], [0, 0, 12.0]])
 
@@ -53,3 +53,24 @@ def test_isotropic_walks_are_found_isotropic() -> None:
 
 def test_no_motion_has_no_isotropy() -> None:
     assert tensor_of(np.zeros((500, 3, 3)), 20)["isotropic_p"] is None
+
+
+def test_intervals_of_a_mean_over_runs_hold_the_truth() -> None:
+    """Runs with errors of known freedom, alike but for those: 95 % of the intervals."""
+    rng = np.random.default_rng(3)
+    n_trials, freedom = 2000, 20
+    hits = 0
+    for _ in range(n_trials):
+        own = np.sqrt(rng.chisquare(freedom, 3) / freedom)
+        _, low, high = mean_of_runs(rng.normal(10.0, 1.0, 3), own, [freedom] * 3)
+        hits += low < 10.0 < high
+    # Widening by chance costs a little; it never narrows.
+    assert 0.935 < hits / n_trials < 0.985
+
+
+def test_runs_that_differ_widen_the_interval_of_their_mean() -> None:
+    alike = mean_of_runs([2.0, 2.0], [0.1, 0.1], [1e6, 1e6])
+    assert alike == pytest.approx((2.0, *(2.0 + s * 1.959964 * 0.1 / np.sqrt(2) for s in (-1, 1))))
+    mean, low, high = mean_of_runs([1.0, 3.0], [0.1, 0.1], [1e6, 1e6])
+    # The scatter of two values about their mean, over sqrt(2), is 1.
+    assert (mean, low, high) == pytest.approx((2.0, 2.0 - 1.959964, 2.0 + 1.959964), abs=1e-5)

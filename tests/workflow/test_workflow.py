@@ -84,7 +84,8 @@ def test_every_output_is_there(finished: Path) -> None:
     results = finished / "results"
     for name in ("conductivity.csv", "report.html", "campaign.json",
                  "plots/conductivity-temperature.svg", "plots/msd-Li3YCl6.svg",
-                 "plots/conductivity-temperature.png",
+                 "plots/conductivity-temperature.png", "plots/conductivity-temperature.csv",
+                 "plots/parity.svg", "plots/anisotropy.svg", "plots/msd.svg", "plots/msd.csv",
                  "Li3YCl6/arrhenius.json", "Li3YCl6/orderings/orderings.json"):  # fmt: skip
         assert (results / name).stat().st_size > 0
     runs = sorted((results / "Li3YCl6").glob("*/*K/r0"))
@@ -114,6 +115,7 @@ REPORT = {"arrhenius": 1, "table": 1, "plots": 1, "report": 1}
 EDITS: list[tuple[dict[str, dict[str, object]], dict[str, int]]] = [
     ({}, {}),
     ({"plots": {"dpi": 90}}, {"plots": 1}),
+    ({"plots": {"labels": {"Li3YCl6": "{x} of 'us'"}, "temperature_unit": "K"}}, {"plots": 1}),
     ({"arrhenius": {"extrapolate_to_K": 350}}, REPORT),
     ({"diffusion": {"jump_length_A": 3.0}}, {"diffusion": 6} | REPORT),
     ({"dynamics": {"production_ps": 10}}, {"dynamics": 6, "diffusion": 6} | REPORT),

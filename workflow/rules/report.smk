@@ -1,10 +1,7 @@
 ARRHENIUS = [f"{RESULTS}/{material}/arrhenius.json" for material in MATERIALS]
 FOLDERS = " ".join(f"{RESULTS}/{material}" for material in MATERIALS)
-PLOTS = [
-    f"{RESULTS}/plots/{stem}.{extension}"
-    for stem in ["conductivity-temperature", *(f"msd-{material}" for material in MATERIALS)]
-    for extension in CAMPAIGN.plots.formats
-]
+PLOTTED = [f"{RESULTS}/{material.folder}" for material in plotted(CAMPAIGN)]
+PLOTS = [f"{RESULTS}/plots/{name}" for name in plot_files(CAMPAIGN)]
 
 
 rule table:
@@ -29,13 +26,14 @@ rule table:
 
 rule plots:
     input:
-        ARRHENIUS,
+        [f"{folder}/arrhenius.json" for folder in PLOTTED],
     output:
         PLOTS,
     params:
-        folders=FOLDERS,
+        folders=" ".join(PLOTTED),
         folder=f"{RESULTS}/plots",
-        settings=options(CAMPAIGN.plots),
+        # A function, because braces in a label are no wildcards.
+        settings=lambda _: plot_options(CAMPAIGN),
     log:
         f"{WORK}/logs/plots.log",
     benchmark:

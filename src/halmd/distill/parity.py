@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from halmd.distill.errors import Compared, errors
-from halmd.report.figures import COLOURS, STYLE
+from halmd.report.style import COLOURS, STYLE
 
 _COLUMNS = 3
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from halmd.files import whole_file
-from halmd.report.figures import COLOURS, STYLE
+from halmd.report.style import COLOURS, STYLE
 from halmd.transport.density import Density
 
 

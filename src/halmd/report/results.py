@@ -23,6 +23,16 @@ class MaterialResults:
     """orderings.json: prototype, confidence in it, cautions, what was built."""
 
     @property
+    def mobile(self) -> str:
+        """The element that diffuses."""
+        return str(self.runs[0]["mobile"])
+
+    @property
+    def extrapolate_to_K(self) -> float:
+        """The temperature to which the fit is extrapolated, also where there is no fit."""
+        return float(self.arrhenius["settings"]["extrapolate_to_K"])
+
+    @property
     def doubtful(self) -> bool:
         """Whether the crystal is of low confidence, which every report must say."""
         return bool(self.structure["confidence"] == "low")
@@ -48,6 +58,21 @@ def load_runs(files: list[Path]) -> list[dict[str, Any]]:
         record["files"] = sorted(path.name for path in folder.iterdir())
         runs.append(record)
     return sorted(runs, key=lambda r: (r["ordering"], r["temperature_K"], r["replica"]))
+
+
+def which(run: dict[str, Any]) -> tuple[str, float, str]:
+    """What tells a run from the others of its material."""
+    return run["ordering"], run["temperature_K"], run["replica"]
+
+
+def left_out(results: MaterialResults) -> dict[tuple[str, float, str], str]:
+    """Runs that did not enter the fit, as `which` names them, each with the rule in words."""
+    return {which(run): run["rule"] for run in results.arrhenius["excluded"]}
+
+
+def drawable(results: MaterialResults) -> list[dict[str, Any]]:
+    """Runs whose conductivity has a logarithm."""
+    return [run for run in results.runs if run.get("sigma_NE_S_per_cm", 0.0) > 0]
 
 
 def extrapolates(run: dict[str, Any]) -> bool | None:

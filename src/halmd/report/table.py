@@ -9,7 +9,14 @@ from rich.table import Table
 
 from halmd.files import write_text
 from halmd.reference import measured
-from halmd.report.results import MaterialResults, beyond_training, extrapolates, how_far
+from halmd.report.results import (
+    MaterialResults,
+    beyond_training,
+    extrapolates,
+    how_far,
+    left_out,
+    which,
+)
 
 COLUMNS = (
     "material",
@@ -60,14 +67,14 @@ def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
         "prototype": results.structure["prototype"],
         "structure_confidence": results.structure["confidence"],
     }
-    rules = {_which(run): run["rule"] for run in results.arrhenius["excluded"]}
-    used = [run for run in results.runs if _which(run) not in rules]
+    rules = left_out(results)
+    used = [run for run in results.runs if which(run) not in rules]
     rows = []
     for run in results.runs:
         rows.append(
             base
             | {"kind": "run", **_quantities(run)}
-            | {"left_out_because": rules.get(_which(run)), "extrapolating": _said_of([run])}
+            | {"left_out_because": rules.get(which(run)), "extrapolating": _said_of([run])}
             | {key: run.get(key) for key in ("ordering", "replica", "haven_ratio", "verdict")}
             | {key: run.get(key) for key in ("n_ions", "volume_A3", "length_ps")}
         )
@@ -94,10 +101,6 @@ def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
             | _quantities(extrapolated)
         )
     return rows
-
-
-def _which(run: dict[str, Any]) -> tuple[str, float, str]:
-    return run["ordering"], run["temperature_K"], run["replica"]
 
 
 def _said_of(runs: list[dict[str, Any]]) -> str | None:
@@ -160,13 +163,12 @@ def _lines_on_runs(results: MaterialResults) -> list[str]:
         found = run["numbers"].get("uncertainty")
         doubt = f" ({how_far(found)})" if found and run["verdict"] == "extrapolating" else ""
         lines.append(f"left out: {_named(run)}: {run['rule']}{doubt}")
-    left_out = {_which(run) for run in excluded}
+    unused = left_out(results)
     lines += [
         f"used although it leaves what the potential was trained on (accept_extrapolation): "
         f"{_named(run)}: {how_far(run['run']['uncertainty'])}"
         for run in results.runs
-        if (run["run"].get("uncertainty") or {}).get("extrapolating")
-        and _which(run) not in left_out
+        if (run["run"].get("uncertainty") or {}).get("extrapolating") and which(run) not in unused
     ]
     beyond = sorted({word for run in results.runs for word in beyond_training(run)})
     if beyond:

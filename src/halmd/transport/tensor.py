@@ -1,5 +1,6 @@
 """The diffusion tensor: principal axes, lattice directions, and whether it is isotropic."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -66,3 +67,20 @@ def isotropic_p(tensor: Floats, found: Slopes, tracer: Estimate) -> float | None
         return None
     # Sum of five squares of unit variance: |deviator|² / (2 s).
     return float(scipy.stats.f.sf((deviator**2).sum() / (2 * s) / 5, 5, tracer.degrees_of_freedom))
+
+
+def mean_of_runs(
+    D: Sequence[float], errors: Sequence[float], degrees_of_freedom: Sequence[float]
+) -> tuple[float, float, float]:
+    """Mean of D along one direction over runs of equal weight, and the ends of its 95 % interval.
+
+    The standard error is that of the runs' own, or that of their scatter where it is larger: few
+    orderings say little of how far all of them differ. Same unit as `D`.
+    """
+    values, own = np.asarray(D), np.asarray(errors)
+    n, mean = len(values), float(values.mean())
+    error = float(np.sqrt((own**2).sum())) / n
+    if n > 1:
+        error = max(error, float(values.std(ddof=1) / np.sqrt(n)))
+    half = float(scipy.stats.t.ppf(0.975, sum(degrees_of_freedom))) * error
+    return mean, mean - half, mean + half
