@@ -20,6 +20,7 @@ from halmd.cli_options import (
     settings_of,
     structure_and_potential,
 )
+from halmd.cli_potential import potential
 from halmd.cli_report import (
     export,
     merge,
@@ -64,21 +65,7 @@ for making in (structure, add, prototypes, compositions):
     app.command()(making)
 
 
-@app.command()
-def potential(
-    name: Annotated[str, typer.Argument(help="Registry name, .model, or module:factory.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the prepared potential.")
-    ],
-    evaluator: Annotated[str, typer.Option(help="auto, native or torch.")] = "auto",
-) -> None:
-    """Prepare a potential once: fetch, convert, compile, check."""
-    from halmd.files import read_json
-    from halmd.potentials.potential import prepare_potential
-
-    _choice("--evaluator", evaluator, ("auto", "native", "torch"))
-    record = read_json(prepare_potential(name, evaluator=evaluator, folder=output))
-    typer.echo(f"{name}: ready, evaluator {record['evaluator']}")
+app.add_typer(potential, name="potential")
 
 
 @app.command()
@@ -420,11 +407,6 @@ def example() -> None:
     from halmd.config import full_example
 
     typer.echo(full_example(), nl=False)
-
-
-def _choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise HalmdError(f"{option}: {value!r} is none of {', '.join(allowed)}")
 
 
 def _guarded(call: Callable[[], Any]) -> int:
