@@ -13,7 +13,7 @@ from halmd.files import read_json
 PATIENCE_S = 240.0
 
 pytestmark = [
-    pytest.mark.slurm,
+    pytest.mark.cluster,
     pytest.mark.skipif(bool(slurm.why_not()), reason=slurm.why_not()),
 ]
 

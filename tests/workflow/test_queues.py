@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -9,13 +10,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).parents[2]
+HERE = Path(__file__).parent
 PROFILE = REPOSITORY / "workflow" / "profiles" / "generic"
 
 QSUB = """\
 #!/bin/sh
-# Like qsub of {queue}: the last word is the script; it runs by itself, and a number is said.
+# Like that of PBS: the last word is the script; it runs by itself, and a number is said.
 echo "$@" >> {folder}/submitted
 for script; do :; done
 setsid "$script" > {folder}/output 2>&1 &
@@ -28,7 +31,7 @@ if kill -0 $number 2> /dev/null; then
     echo "Job id Name User Time Use S Queue"
     echo "$number job user 0 R work"
 else
-    echo "qstat: {gone}" >&2
+    echo "qstat: Unknown Job Id" >&2
     exit 1
 fi
 """
@@ -46,34 +49,15 @@ def queues(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return queues
 
 
-def queue_in(folder: Path, queue: str) -> Path:
-    """A folder of commands that stand in for those of a queue."""
-    gone = {"pbs": "Unknown Job Id", "sge": "Following jobs do not exist"}[queue]
+def queue_in(folder: Path) -> Path:
+    """A folder of commands that stand in for those of PBS."""
     commands = folder / "bin"
     commands.mkdir()
     for name, text in (("qsub", QSUB), ("qstat", QSTAT), ("qdel", QDEL)):
         path = commands / name
-        path.write_text(text.format(folder=folder, queue=queue, gone=gone))
+        path.write_text(text.format(folder=folder))
         path.chmod(0o755)
     return commands
-
-
-WORKFLOW = """\
-rule all:
-    input: "made"
-rule first:
-    output: "begun"
-    threads: 2
-    resources: gpu=1, runtime=90
-    shell: "echo begun > {output}"
-rule second:
-    input: "begun"
-    output: "made"
-    retries: 1
-    resources: runtime=lambda w, attempt: 10 * attempt
-    # As a run that stops at a checkpoint: exit code 75, and once more.
-    shell: "test -e tried || {{ touch tried; exit 75; }}; cat {input} > {output}"
-"""
 
 
 @pytest.mark.workflow
@@ -81,34 +65,48 @@ rule second:
     find_spec("snakemake_executor_plugin_cluster_generic") is None,
     reason="snakemake-executor-plugin-cluster-generic is not installed",
 )
-@pytest.mark.parametrize("queue", ["pbs", "sge"])
-def test_snakemake_runs_through_a_queue(tmp_path: Path, queue: str) -> None:
-    (tmp_path / "Snakefile").write_text(WORKFLOW)
-    commands = queue_in(tmp_path, queue)
+def test_a_batch_out_of_time_is_submitted_again_with_more(tmp_path: Path) -> None:
+    record = yaml.safe_load((HERE / "tiny.yaml").read_text())
+    record["structure"]["n_orderings"] = 1
+    record["dynamics"] |= {
+        "engine": "batched",
+        "temperatures_K": [700],
+        "equilibration_ps": 0.2,
+        "checkpoint_interval_ps": 0.4,
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(record))
+    shutil.copy(HERE / "toy.py", tmp_path)
+    commands = queue_in(tmp_path)
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", "--profile", str(PROFILE), "--cores", "2"),
-            *("--default-resources", f"queue={queue}", "queue_options='-q long'", "mem_mb=300"),
-            *("--seconds-between-status-checks", "1", "--latency-wait", "2"),
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
+            *("--workflow-profile", str(PROFILE), "work/Li3YCl6/batch.json"),
+            *("--seconds-between-status-checks", "1", "--latency-wait", "5"),
+            # Of one minute a job may use none; of many it may use enough.
+            *("--set-resources", "batch:runtime=1 if attempt == 1 else 90"),
         ],
         cwd=tmp_path,
-        env=os.environ | {"PATH": f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env=os.environ
+        | {
+            "PATH": f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HALMD_STRUCTURES": str(REPOSITORY / "structures"),
+        },
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "made").read_text() == "begun\n"
-    first, second, again = (tmp_path / "submitted").read_text().splitlines()
-    wanted = {
-        "pbs": ["ncpus=2:mem=300mb:ngpus=1", "walltime=01:30:00"],
-        "sge": ["-pe smp 2", "h_vmem=150M", "h_rt=5400", "gpu=1"],
-    }[queue]
-    assert all(word in first for word in [*wanted, "-N first", "-q long"])
-    assert ("gpu" in second, "gpu" in again) == (False, False)
-    limits = {"pbs": ("00:10:00", "00:20:00"), "sge": ("h_rt=600", "h_rt=1200")}[queue]
-    assert limits[0] in second
-    assert limits[1] in again
+    submitted = (tmp_path / "submitted").read_text().splitlines()
+    assert sorted(line.split()[1] for line in submitted) == [
+        "batch",
+        "batch",
+        "potential",
+        "structures",
+    ]
+    first, again = (line for line in submitted if line.startswith("-N batch"))
+    assert "select=1:ncpus=1:mem=8000mb:ngpus=1 -l walltime=00:01:00" in first
+    assert "select=1:ncpus=1:mem=8000mb:ngpus=1 -l walltime=01:30:00" in again
+    assert not any("gpu" in line for line in submitted if "-N batch" not in line)
 
 
 def test_what_the_queues_say(queues: ModuleType) -> None:
@@ -131,20 +129,30 @@ def test_what_the_queues_say(queues: ModuleType) -> None:
     assert queues.is_over("lsf", 255, "Job <1> is not found")
 
 
-def test_a_bare_lsf_command(queues: ModuleType) -> None:
-    needs = queues.Needs("batch", 1, 8000, 61, 1, Path("/l/og"), ("-P", "project"))
-    command = queues.submit_command("lsf", needs, Path("/s/cript"))
-    assert command[0] == "bsub"
-    assert command[-4:] == ["-P", "project", "/bin/sh", "/s/cript"]
-    for option, value in (("-W", "61"), ("-n", "1"), ("-gpu", "num=1"), ("-o", "/l/og")):
-        assert command[command.index(option) + 1] == value
-    assert queues.cancel_command("lsf", ["1", "2"]) == ["bkill", "1", "2"]
+@pytest.mark.parametrize(
+    ("queue", "first", "wanted"),
+    [
+        ("pbs", "qsub", ["-l select=1:ncpus=2:mem=8001mb:ngpus=1", "-l walltime=01:01:00"]),
+        ("sge", "qsub", ["-pe smp 2", "-l h_vmem=4001M", "-l h_rt=3660", "-l gpu=1"]),
+        ("lsf", "bsub", ["-n 2", "-W 61", "-R rusage[mem=8001] span[hosts=1]", "-gpu num=1"]),
+    ],
+)
+def test_what_a_queue_is_asked(
+    queues: ModuleType, queue: str, first: str, wanted: list[str]
+) -> None:
+    needs = queues.Needs("batch", 2, 8001, 61, 1, Path("/l/og"), ("-P", "project"))
+    command = queues.submit_command(queue, needs, Path("/s/cript"))
+    said = " ".join(command)
+    assert command[0] == first
+    assert all(word in said for word in [*wanted, "-o /l/og", "-P project"])
+    assert command[-1] == "/s/cript"
+    assert queues.cancel_command(queue, ["1", "2"])[1:] == ["1", "2"]
 
 
 def test_a_job_that_left_no_word_has_failed_after_a_while(
     tmp_path: Path, queues: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commands = queue_in(tmp_path, "pbs")
+    commands = queue_in(tmp_path)
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     queues.FOLDER.mkdir(parents=True)
