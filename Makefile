@@ -24,7 +24,7 @@ docs: setup
 test: lint
 	pytest -n 2 --dist loadfile -m "not validation and not cluster"
 
-# A campaign on a real Slurm of one node, brought up for it: seven minutes, most of them waiting.
+# Campaigns on a real Slurm of one node, brought up for them: nine minutes, most of them waiting.
 cluster: setup
 	pytest -s -m cluster
 

@@ -17,9 +17,11 @@ from halmd.cli_options import (
     known_to,
     prototype_in,
     read_structure,
+    require_choice,
     settings_of,
     structure_and_potential,
 )
+from halmd.cli_potential import potential
 from halmd.cli_report import (
     export,
     merge,
@@ -64,21 +66,7 @@ for making in (structure, add, prototypes, compositions):
     app.command()(making)
 
 
-@app.command()
-def potential(
-    name: Annotated[str, typer.Argument(help="Registry name, .model, or module:factory.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the prepared potential.")
-    ],
-    evaluator: Annotated[str, typer.Option(help="auto, native or torch.")] = "auto",
-) -> None:
-    """Prepare a potential once: fetch, convert, compile, check."""
-    from halmd.files import read_json
-    from halmd.potentials.potential import prepare_potential
-
-    _choice("--evaluator", evaluator, ("auto", "native", "torch"))
-    record = read_json(prepare_potential(name, evaluator=evaluator, folder=output))
-    typer.echo(f"{name}: ready, evaluator {record['evaluator']}")
+app.add_typer(potential, name="potential")
 
 
 @app.command()
@@ -427,14 +415,9 @@ def reference(page: Annotated[str, typer.Argument(help="config or cli.")]) -> No
     """Print a reference page of the documentation, made from the code."""
     from halmd.reference_pages import cli_page, config_page
 
-    _choice("PAGE", page, ("config", "cli"))
+    require_choice("PAGE", page, ("config", "cli"))
     text = config_page() if page == "config" else cli_page(typer.main.get_command(app))
     typer.echo(text, nl=False)
-
-
-def _choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise HalmdError(f"{option}: {value!r} is none of {', '.join(allowed)}")
 
 
 def _guarded(call: Callable[[], Any]) -> int:

@@ -26,6 +26,12 @@ def settings_of(model: type[SettingsT], **values: Any) -> SettingsT:
         raise HalmdError(f"{named}{message[0].lower()}{message[1:]}") from None
 
 
+def require_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is none of the allowed ones."""
+    if value not in allowed:
+        raise HalmdError(f"{option}: {value!r} is none of {', '.join(allowed)}")
+
+
 def read_structure(path: Path) -> Any:
     """Read an extxyz structure; one line when it is missing or damaged."""
     import ase.io

@@ -76,11 +76,23 @@ def cli_page(app: Any) -> str:
         "`halmd --debug COMMAND` shows tracebacks.\n",
         "| command | |\n|---|---|",
     ]
-    commands = {name: command for name, command in app.commands.items() if not command.hidden}
-    parts += [f"| [`{n}`](#halmd-{n}) | {_cell(_plain(c.help))} |" for n, c in commands.items()]
+    commands = dict(_commands(app, ""))
+    parts += [
+        f"| [`{n}`](#halmd-{n.replace(' ', '-')}) | {_cell(_plain(c.help))} |"
+        for n, c in commands.items()
+    ]
     for name, command in commands.items():
         parts += ["", *_command(name, command)]
     return "\n".join(parts) + "\n"
+
+
+def _commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Commands that are shown, those of groups in their places, by what is written to call them."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        elif not command.hidden:
+            yield f"{prefix}{name}", command
 
 
 def _command(name: str, command: Any) -> Iterator[str]:

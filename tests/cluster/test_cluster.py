@@ -1,7 +1,6 @@
 """A campaign on a real Slurm: jobs are killed in every way a cluster knows, and nothing is lost."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -9,18 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import slurm
-import yaml
+from campaigns import HERE, ON_SLURM, campaign, snakemake
 
 from halmd.files import read_json
 from halmd.trajectory import read_trajectory
 
-REPOSITORY = Path(__file__).parents[2]
-TINY = REPOSITORY / "tests" / "workflow"
 PATIENCE_S = 780.0
 LENGTH_PS = 12.0
 
@@ -45,42 +41,15 @@ def ions():
 """
 
 
-def campaign(folder: Path) -> None:
+def hanging(folder: Path) -> None:
     """Two runs of half a minute with the toy potential."""
-    folder.mkdir()
-    shutil.copy(TINY / "toy.py", folder)
-    (folder / "hanging.py").write_text(HANGING)
-    record = yaml.safe_load((TINY / "tiny.yaml").read_text())
-    record["potential"] = "hanging:ions"
-    record["structure"]["n_orderings"] = 1
-    record["dynamics"] |= {
-        "temperatures_K": [700, 900],
-        "production_ps": LENGTH_PS,
-        "checkpoint_interval_ps": 0.4,
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(record))
-
-
-def snakemake(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """Snakemake in a folder, its output in snakemake.log."""
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HALMD_STRUCTURES": str(REPOSITORY / "structures"),
-    }
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-    with (folder / "snakemake.log").open("w") as log:
-        return subprocess.Popen(
-            [*command, *options], cwd=folder, env=environment, stdout=log, stderr=log, text=True
-        )
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[slurm.Slurm]:
-    # Not pytest's folder: munge wants its socket where all may look.
-    with TemporaryDirectory(prefix="halmd-slurm-") as folder:
-        Path(folder).chmod(0o755)
-        with slurm.running(Path(folder)) as found:
-            yield found
+    campaign(
+        folder,
+        HANGING,
+        temperatures_K=[700, 900],
+        production_ps=LENGTH_PS,
+        checkpoint_interval_ps=0.4,
+    )
 
 
 class Watch:
@@ -143,18 +112,17 @@ class Watch:
 
 def test_jobs_killed_in_every_way_lose_nothing(tmp_path: Path, cluster: slurm.Slurm) -> None:
     here, local = tmp_path / "slurm", tmp_path / "local"
-    campaign(here)
-    campaign(local)
+    hanging(here)
+    hanging(local)
     (local / "hung").touch()
     process = snakemake(
         here,
         "trajectories",
-        *("--workflow-profile", str(REPOSITORY / "workflow" / "profiles" / "slurm")),
-        *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"),
+        *ON_SLURM,
         # One minute is the shortest that Slurm kills after.
         *("--set-resources", "equilibrate:runtime=attempt"),
     )
-    judge = snakemake(local, "trajectories", "--cores", "1")
+    judge = snakemake(local, "trajectories", *HERE)
     watch = Watch(here, cluster, process)
     try:
         job, pid = watch.wait("700 K runs, for scancel", watch.production("700K"))

@@ -52,7 +52,7 @@ rule batch:
     benchmark:
         f"{WORK}/benchmarks/{{material}}/batch.tsv"
     threads: 1
-    retries: NEEDS.retries()
+    retries: retries(NEEDS.retries())
     resources:
         mem_mb=8000,
         runtime=lambda w, attempt: NEEDS.batch_minutes(w.material, attempt),
@@ -83,7 +83,7 @@ rule equilibrate:
     benchmark:
         f"{WORK}/benchmarks/{RUN}/equilibrate.tsv"
     threads: 1
-    retries: 2
+    retries: retries(2)
     resources:
         mem_mb=2000,
         runtime=lambda w, attempt: NEEDS.equilibrate_minutes(w.material, attempt),
@@ -114,7 +114,7 @@ rule dynamics:
         f"{WORK}/benchmarks/{RUN}/dynamics.tsv"
     threads: 1
     # A run that nears the end of its allowance stops at a checkpoint (exit code 75) and continues.
-    retries: NEEDS.retries()
+    retries: retries(NEEDS.retries())
     resources:
         mem_mb=lambda w: NEEDS.memory_MB(w.material),
         runtime=lambda w, attempt: NEEDS.dynamics_minutes(w.material, attempt),

@@ -19,10 +19,11 @@ from halmd.potentials.registry import Entry, find
 def prepare_potential(name: str, *, evaluator: str = "auto", folder: Path) -> Path:
     """Make potential `name` ready for MD in `folder`; returns `folder/potential.json`.
 
-    evaluator is `auto`, `native` or `torch`. Foundation models are downloaded by mace-torch; a MACE
-    model without a native export is converted, and the native plugin is compiled here, so that no
-    MD process has to. Raises HalmdError when the potential is unknown or damaged, or when `native`
-    was asked for and cannot be had.
+    evaluator is `auto`, `native` or `torch`. Foundation models are downloaded by mace-torch, unless
+    `halmd potential fetch` has brought them here; a MACE model without a native export is
+    converted, and the native plugin is compiled here, so that no MD process has to. Raises
+    HalmdError when the potential is unknown or damaged, or when `native` was asked for and cannot
+    be had.
     """
     entry = find(name)
     if entry.kind == "ase":
@@ -99,7 +100,7 @@ def _download(name: str) -> Path:
     if done.returncode:
         raise HalmdError(
             f"potential {name!r}: mace-torch could not fetch it ({_last_line(done.stderr)}); "
-            "without internet, copy the .model here and give its path"
+            f"for machines without internet: `halmd potential fetch {name}` where there is some"
         )
     return Path(done.stdout.strip().splitlines()[-1])
 

@@ -1,10 +1,10 @@
 """Names of potentials, and the files and cards behind them.
 
 A potential is what the forces are. Five kinds of name are known: a model shipped with halmd, one
-that `halmd distill` registered in potentials/, a MACE foundation model that mace-torch downloads,
-the path of a MACE `.model`, and `module:factory` of an ASE calculator. Model files are pickles, so
-loading one runs code: only shipped and registered files whose checksum agrees with their card,
-downloads asked for by name, and explicit local paths are ever opened.
+that `halmd distill` registered in potentials/, a MACE foundation model, fetched there
+or downloaded by mace-torch, the path of a MACE `.model`, and `module:factory` of an ASE calculator.
+Model files are pickles, so loading one runs code: only shipped and registered files whose checksum
+agrees with their card, downloads asked for by name, and explicit local paths are ever opened.
 """
 
 import re
@@ -14,31 +14,12 @@ from typing import Any, Literal
 
 from halmd.errors import HalmdError
 from halmd.files import read_json, sha256
+from halmd.potentials import foundation
 
 SHIPPED = Path(__file__).parent / "shipped"
 
 REGISTERED = Path("potentials")
 """Where `halmd distill` puts its students, in the folder a campaign runs in."""
-
-FOUNDATION_NAMES = (
-    "small",
-    "medium",
-    "large",
-    "small-0b",
-    "medium-0b",
-    "small-0b2",
-    "medium-0b2",
-    "large-0b2",
-    "medium-0b3",
-    "medium-mpa-0",
-    "small-omat-0",
-    "medium-omat-0",
-    "mace-matpes-pbe-0",
-    "mace-matpes-r2scan-0",
-    "mh-0",
-    "mh-1",
-)
-"""Names that mace-torch 0.3.16 downloads (`mace.calculators.foundations_models.mace_mp_urls`)."""
 
 Kind = Literal["shipped", "registered", "foundation", "file", "ase"]
 
@@ -84,14 +65,15 @@ def registered_names() -> list[str]:
 def find(name: str) -> Entry:
     """Look up a potential by name; raises HalmdError when nothing has that name.
 
-    The checksums of shipped and registered files are compared with their card.
+    The checksums of shipped and registered files are compared with their card, that of a fetched
+    one with what was fetched.
     """
     if name in shipped_names():
         return _with_card(SHIPPED / name, "shipped")
     if name in registered_names():
         return _with_card(REGISTERED / name, "registered")
-    if name in FOUNDATION_NAMES:
-        return Entry(name, "foundation")
+    if name in foundation.URLS:
+        return Entry(name, "foundation", model=foundation.fetched(name))
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
         return Entry(name, "ase")
     path = Path(name).expanduser()
@@ -102,7 +84,7 @@ def find(name: str) -> Entry:
     raise HalmdError(
         f"potential {name!r} is not known; shipped: {', '.join(shipped_names()) or 'none'}; "
         f"registered in {REGISTERED}/: {', '.join(registered_names()) or 'none'}; "
-        f"foundation models: {', '.join(FOUNDATION_NAMES)}; or give the path of a MACE .model, "
+        f"foundation models: {', '.join(foundation.URLS)}; or give the path of a MACE .model, "
         "or module:factory of an ASE calculator"
     )
 
