@@ -23,6 +23,7 @@ import pytest
 import typer
 import yaml
 from ase import Atoms
+from typer.core import TyperGroup
 
 from docs_pages import (
     DOCS,
@@ -51,7 +52,12 @@ NOT_RUN: dict[str, dict[str, str]] = {
         "halmd potential medium-mpa-0": "downloads a foundation model",
     },
     "dynamics.md": {"halmd temperatures": "two minutes of molecular dynamics"},
-    "clusters.md": {"pip install": "from a registry", "halmd": "a queue, or results of one"},
+    "clusters.md": {
+        "pip install": "from a registry",
+        "python -m venv": "an environment of a node's own, from a registry",
+        "halmd": "a queue, or results of one",
+        "snakemake": "a queue",
+    },
     "plots.md": {"halmd plots": "two materials; tests/report/test_plots.py does it"},
     "report.md": {"halmd report": "two materials; tests/report/test_page.py does it"},
     "distill.md": {
@@ -244,7 +250,13 @@ def made_sense_of(command: str) -> None:
         group = typer.main.get_command(cli.app)
         assert arguments[0] in group.commands, f"halmd has no command {arguments[0]}"
         # Raises for unknown options, and for arguments that are missing or of a wrong kind.
-        group.commands[arguments[0]].make_context(arguments[0], arguments[1:])
+        command = group.commands[arguments[0]]
+        context = command.make_context(arguments[0], arguments[1:])
+        if isinstance(command, TyperGroup):
+            name, command, rest = command.resolve_command(
+                context, [*context._protected_args, *context.args]
+            )
+            command.make_context(name, rest)
     elif program == "make":
         for target in arguments:
             makefile = (REPOSITORY / "Makefile").read_text()
@@ -253,7 +265,10 @@ def made_sense_of(command: str) -> None:
         rules = "".join(
             path.read_text() for path in (REPOSITORY / "workflow").rglob("*") if path.is_file()
         )
-        for target in arguments:
+        # Options of Snakemake's own take a word each.
+        pairs = zip(["", *arguments], arguments, strict=False)
+        targets = [word for before, word in pairs if "--" not in before + word]
+        for target in targets:
             assert re.search(rf"^rule {target}:", rules, re.M), f"there is no rule {target}"
     elif program == "pip" and "halmd[" in command:
         extras = (REPOSITORY / "pyproject.toml").read_text()
