@@ -3,7 +3,6 @@
 Compositions of a series lie on a line: amounts of all elements, per formula unit, are linear in x.
 """
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halmd.composition import parse_formula, reduced
+
+Floats = NDArray[np.float64]
 
 FEWEST = 3
 """Compositions of a series: any two lie on a line."""
@@ -41,23 +42,18 @@ def find_series(formulas: Sequence[str], *, mobile: str = "Li") -> list[Series]:
     listed first; where both ends have all, of one that grows. Raises HalmdError for a malformed
     formula.
     """
-    compositions = [reduced(parse_formula(formula)) for formula in formulas]
-    first: dict[tuple[tuple[str, Fraction], ...], int] = {}
-    for number, composition in enumerate(compositions):
-        first.setdefault(tuple(composition.items()), number)
-    distinct = list(first.values())
-    lines = _lines(
-        [compositions[k] for k in distinct], scale=_anions(formulas[0]) if formulas else 1
-    )
+    alike: dict[tuple[tuple[str, Fraction], ...], list[int]] = {}
+    for number, formula in enumerate(formulas):
+        alike.setdefault(tuple(reduced(parse_formula(formula)).items()), []).append(number)
+    materials = list(alike.values())
+    lines = _lines(list(map(dict, alike)), scale=_anions(formulas[0]) if formulas else 1)
     found: list[Series] = []
     taken: set[int] = set()
     for line in sorted(lines, key=lambda line: (-len(line), line)):
-        on_it = {tuple(compositions[distinct[k]].items()) for k in line}
-        members = [k for k, c in enumerate(compositions) if tuple(c.items()) in on_it]
-        if set(members) <= taken:
-            continue
-        taken |= set(members)
-        found.append(_described(formulas, members, mobile))
+        if not taken.issuperset(line):
+            taken |= set(line)
+            members = sorted(number for k in line for number in materials[k])
+            found.append(_described(formulas, members, mobile))
     return found
 
 
@@ -73,24 +69,45 @@ def _lines(
 ) -> list[list[int]]:
     """All largest sets of at least `FEWEST` compositions on a line."""
     elements = sorted({element for composition in compositions for element in composition})
-    points: NDArray[np.float64] = np.array(
+    points: Floats = np.array(
         [[float(c.get(e, 0) * scale) for e in elements] for c in compositions]
     )
+    present = [frozenset(composition) for composition in compositions]
+    lines = set()
+    # Between its ends a line has all elements of both: it is looked for among those that have no
+    # others, which keeps many materials of many elements cheap.
+    for every in dict.fromkeys(present):
+        members = [k for k, elements_of in enumerate(present) if elements_of <= every]
+        for line in _through(points[members]):
+            found = tuple(members[k] for k in line)
+            if any(present[k] == every for k in found):
+                lines.add(found)
+    return [list(line) for line in lines]
+
+
+def _through(points: Floats) -> list[list[int]]:
+    """Largest sets of at least `FEWEST` of the points on a line; points (n, n_elements)."""
     lines: list[list[int]] = []
-    together: set[tuple[int, int]] = set()
-    for i, j in itertools.combinations(range(len(compositions)), 2):
-        direction = points[j] - points[i]
-        length = float(np.linalg.norm(direction))
-        if (i, j) in together or length < _SAME:
-            continue
-        away = points - points[i]
-        along = away @ direction / length**2
-        off = np.linalg.norm(away - along[:, None] * direction, axis=1)
-        line = [int(k) for k in np.flatnonzero(off < _OFF_THE_LINE)]
-        together |= set(itertools.combinations(line, 2))
-        if len(line) >= FEWEST:
-            lines.append(line)
+    together = np.zeros((len(points), len(points)), dtype=bool)
+    for i in range(len(points)):
+        far = np.linalg.norm(points - points[i], axis=1) >= _SAME
+        later = np.flatnonzero(far & (np.arange(len(points)) > i))
+        on_line = _on_line(points, i, later)
+        for column in np.flatnonzero(on_line.sum(axis=0) >= FEWEST):
+            if not together[i, later[column]]:
+                line = np.flatnonzero(on_line[:, column])
+                together[np.ix_(line, line)] = True
+                lines.append([int(k) for k in line])
     return lines
+
+
+def _on_line(points: Floats, i: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each point is on the line from point i to each of the others, (n, n_others)."""
+    away = points - points[i]
+    directions = away[others] / np.linalg.norm(away[others], axis=1)[:, None]
+    off2 = (away**2).sum(axis=1)[:, None] - (away @ directions.T) ** 2
+    found: NDArray[np.bool_] = off2 < _OFF_THE_LINE**2
+    return found
 
 
 def _described(formulas: Sequence[str], members: Sequence[int], mobile: str) -> Series:
