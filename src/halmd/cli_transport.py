@@ -260,6 +260,9 @@ def _motion(
     format: str | None = None,
 ) -> Any:
     """Read a trajectory of any known format."""
+    from dataclasses import replace
+
+    from halmd.tracked import tracked
     from halmd.trajectory import open_trajectory
     from halmd.transport.motion import read_motion
 
@@ -272,7 +275,7 @@ def _motion(
         format=format,
     )
     return read_motion(
-        frames,
+        replace(frames, blocks=lambda: tracked(frames.blocks(), f"reading {trajectory.name}")),
         mobile=settings.mobile,
         framework=settings.framework,
         fewest_frames=fewest_frames,

@@ -24,6 +24,7 @@ from halmd.report import (
 from halmd.report.figure_list import TABLE, Described, figure_stems
 from halmd.report.results import MaterialResults
 from halmd.report.style import STYLE, looks
+from halmd.tracked import tracked
 
 _LARGEST_PX = 60_000
 """Longest side of an image; matplotlib ends at 65,536."""
@@ -58,7 +59,7 @@ def write_plots(
     """
     _refuse(results, settings)
     written = []
-    for drawing in drawings(results, settings):
+    for drawing in tracked(drawings(results, settings), "drawing"):
         stem = folder / drawing.stem
         # Laid out once, for all formats alike.
         with mpl.rc_context(STYLE):

@@ -18,6 +18,7 @@ from halmd.report.ions import read_ions
 from halmd.report.methods import methods
 from halmd.report.page_data import page_data
 from halmd.report.results import load_material
+from halmd.tracked import tracked
 
 _PROGRAM = ("helpers", "plot", "ranking", "arrhenius", "crystal", "ions", "potential", "material")
 """Parts of the program, in the order in which they need one another; `start` draws the page."""
@@ -28,12 +29,16 @@ def write_report(folders: Sequence[Path], output: Path) -> None:
 
     Raises HalmdError where a material has no results yet.
     """
-    results = [load_material(folder) for folder in folders]
+    results = [load_material(folder) for folder in tracked(folders, "reading results")]
     text, works = methods(results, __version__)
+    both = zip(folders, results, strict=True)
     data = page_data(
         results,
         [read_orderings(folder) for folder in folders],
-        [read_ions(*both) for both in zip(folders, (m.runs for m in results), strict=True)],
+        [
+            read_ions(folder, material.runs)
+            for folder, material in tracked(both, "reading densities", total=len(results))
+        ],
         [os.path.relpath(folder, output.parent) for folder in folders],
         potentials=potentials_of(results),
         version=__version__,

@@ -10,6 +10,7 @@ from halmd.errors import HalmdError
 from halmd.structures.known import KnownComposition, known_compositions
 from halmd.structures.prototypes import catalogue
 from halmd.structures.structure import build_orderings, summary
+from halmd.tracked import tracked
 
 
 def prototype_table(
@@ -18,7 +19,7 @@ def prototype_table(
     """One ordering of every prototype: a row each, with `error` where it cannot be built."""
     rows = []
     one = settings.model_copy(update={"n_orderings": 1})
-    for name, entry in catalogue(folder).items():
+    for name, entry in tracked(catalogue(folder).items(), "building"):
         row: dict[str, Any] = {"prototype": name, "formula": entry["formula"]}
         try:
             built = summary(
@@ -77,7 +78,8 @@ def composition_table(
 
     A row that cannot be built says why: `later` where that is known, `error` otherwise.
     """
-    return [composition_row(known, settings, folder) for known in known_compositions(folder)]
+    every = known_compositions(folder)
+    return [composition_row(known, settings, folder) for known in tracked(every, "building")]
 
 
 def composition_row(
