@@ -122,7 +122,9 @@ def janus_step(python: str | None, model: Path, atoms: Atoms, steps: int) -> flo
         structure = Path(folder) / "cell.extxyz"
         ase.io.write(structure, atoms)
         script = Path(__file__).with_name("janus_steps.py")
-        command = [python, str(script), str(model), str(structure), str(max(25, steps // 10))]
+        # Not resolved: the link is what makes an environment of it.
+        program = str(Path(python).absolute())
+        command = [program, str(script), str(model), str(structure), str(max(25, steps // 10))]
         environment = os.environ | {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=False
