@@ -129,7 +129,7 @@ def main() -> None:
             f"{all_ps:g} ps in all, two cores"
         )
         ours_s = snakemake(folder, "trajectories")
-        print(f"halmd     {ours_s:8.0f} s {60 * all_ps / ours_s:8.1f} ps/min", flush=True)
+        print(f"by halmd  {ours_s:8.0f} s {60 * all_ps / ours_s:8.1f} ps/min", flush=True)
         theirs_s = plain(folder, arguments.ps, arguments.share)
         print(f"plain ASE {theirs_s:8.0f} s {60 * all_ps / theirs_s:8.1f} ps/min", flush=True)
         print(f"ratio     {theirs_s / ours_s:8.1f}")
