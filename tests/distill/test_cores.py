@@ -7,7 +7,6 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from halmd.distill.cores import (
     COPIES,
-    DOUBLING_A,
     INNERMOST_A,
     NEAREST_A,
     pushed,
@@ -15,6 +14,7 @@ from halmd.distill.cores import (
     trusted,
 )
 from halmd.distill.label import Labelled
+from halmd.distill.repulsion import zbl
 
 JOIN_A = 1.35
 FORCE_EV_PER_A = 40.0
@@ -29,15 +29,17 @@ class Wall(Calculator):
         super().calculate(atoms, properties, system_changes)
         vector = atoms.get_distance(0, 1, mic=True, vector=True)
         length = np.linalg.norm(vector)
-        x = JOIN_A - length
-        strength = FORCE_EV_PER_A * 2 ** (x / DOUBLING_A)
+        join_eV, join_force = zbl(JOIN_A, *atoms.symbols[:2])
+        here_eV, here_force = zbl(float(length), *atoms.symbols[:2])
+        constant = FORCE_EV_PER_A - join_force
+        strength = constant + here_force
         forces = np.zeros((len(atoms), 3))
         forces[1] = strength * vector / length
         forces[0] = -forces[1]
         virial = -strength * np.outer(vector, vector) / length / atoms.get_volume()
         xx, yy, zz = np.diag(virial)
         self.results = {
-            "energy": FORCE_EV_PER_A * DOUBLING_A / np.log(2) * (2 ** (x / DOUBLING_A) - 1),
+            "energy": here_eV - join_eV + constant * (JOIN_A - length),
             "forces": forces,
             "stress": np.array([xx, yy, zz, virial[1, 2], virial[0, 2], virial[0, 1]]),
         }

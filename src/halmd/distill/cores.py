@@ -4,10 +4,11 @@ A universal potential is not trained on ions nearer than `NEAREST_A`, and what i
 noise: SevenNet-l3i5 has forces between 8 and 120 eV/Å for Li and Cl at 0.9 to 1.0 Å, and of either
 sign for Br and Br. Such labels are not learnt. A student that learns nothing there has holes, into
 which hot ions may fall. From cells in which the teacher was asked at a distance it still knows, the
-repulsion is continued inwards by a force that doubles every `DOUBLING_A`: not physics, but a wall.
+repulsion is continued inwards: the force of the teacher there stays, and that of the bare nuclei
+(`repulsion.py`) grows as it does. What a student learns beside that repulsion is then a constant
+force, the easiest thing there is to learn.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,10 +16,10 @@ from ase import Atoms
 from matscipy.neighbours import neighbour_list
 
 from halmd.distill.label import Labelled
+from halmd.distill.repulsion import zbl
 from halmd.distill.starts import bare
 
 NEAREST_A = 1.3
-DOUBLING_A = 0.3
 INNERMOST_A = 0.6
 COPIES = 4
 _FEWEST_EV_PER_A = 2.0
@@ -53,8 +54,8 @@ def pushed_in(labelled: Sequence[Labelled], *, seed: int) -> list[Labelled]:
 def pushed(entry: Labelled, rng: np.random.Generator) -> Labelled | None:
     """A copy whose nearest pair stands at a random shorter distance; None where there is none.
 
-    With the force F of the pair (eV/Å, along its line) at its distance d, the pair at d - x has the
-    force F 2^(x / DOUBLING_A) and the energy rises by its integral. All other forces stay.
+    The pair's force (eV/Å, along its line) rises by as much as that of the bare nuclei does, and
+    the energy by its integral. All other forces stay.
     """
     lengths = entry.atoms.get_all_distances(mic=True)
     np.fill_diagonal(lengths, np.inf)
@@ -74,11 +75,15 @@ def pushed(entry: Labelled, rng: np.random.Generator) -> Labelled | None:
     others[i, j] = others[j, i] = np.inf
     if others.min() < _OTHERS_A:
         return None
-    stronger = force * 2 ** (inwards / DOUBLING_A)
+    pair = entry.atoms.symbols[i], entry.atoms.symbols[j]
+    (outer_eV, outer_force), (inner_eV, inner_force) = (
+        zbl(r, *pair) for r in (distance, distance - inwards)
+    )
+    stronger = force + inner_force - outer_force
     forces = entry.forces_eV_per_A.copy()
     forces[i] -= (stronger - force) * along
     forces[j] += (stronger - force) * along
-    energy = entry.energy_eV + (stronger - force) * DOUBLING_A / math.log(2)
+    energy = entry.energy_eV + (force - outer_force) * inwards + inner_eV - outer_eV
     virial = (force * distance - stronger * (distance - inwards)) * np.outer(along, along)
     change = virial / atoms.get_volume()
     voigt = np.array([change[0, 0], change[1, 1], change[2, 2], *_shear(change)])

@@ -34,6 +34,7 @@ from halmd.distill.graphs import (
 )
 from halmd.distill.label import Labelled
 from halmd.distill.quick_mace import SHIFT_A, Quick
+from halmd.distill.repulsion import CUTOFF_POWER
 from halmd.distill.settings import StudentSettings
 from halmd.files import whole_file
 
@@ -57,7 +58,7 @@ def build(settings: StudentSettings, elements: Sequence[str], *, seed: int = 0) 
     return modules.ScaleShiftMACE(
         r_max=settings.r_max_A,
         num_bessel=8,
-        num_polynomial_cutoff=5,
+        num_polynomial_cutoff=CUTOFF_POWER,
         max_ell=3,
         interaction_cls=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
         interaction_cls_first=modules.interaction_classes["RealAgnosticInteractionBlock"],
