@@ -7,6 +7,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from halmd.distill.cores import (
     COPIES,
+    GROWTH_A,
     INNERMOST_A,
     NEAREST_A,
     pushed,
@@ -31,15 +32,17 @@ class Wall(Calculator):
         length = np.linalg.norm(vector)
         join_eV, join_force = zbl(JOIN_A, *atoms.symbols[:2])
         here_eV, here_force = zbl(float(length), *atoms.symbols[:2])
-        constant = FORCE_EV_PER_A - join_force
-        strength = constant + here_force
+        x = JOIN_A - length
+        strength = FORCE_EV_PER_A * (1 + x / GROWTH_A) + here_force - join_force
         forces = np.zeros((len(atoms), 3))
         forces[1] = strength * vector / length
         forces[0] = -forces[1]
         virial = -strength * np.outer(vector, vector) / length / atoms.get_volume()
         xx, yy, zz = np.diag(virial)
         self.results = {
-            "energy": here_eV - join_eV + constant * (JOIN_A - length),
+            "energy": FORCE_EV_PER_A * (x + x**2 / 2 / GROWTH_A)
+            + (here_eV - join_eV)
+            - join_force * x,
             "forces": forces,
             "stress": np.array([xx, yy, zz, virial[1, 2], virial[0, 2], virial[0, 1]]),
         }

@@ -4,9 +4,9 @@ A universal potential is not trained on ions nearer than `NEAREST_A`, and what i
 noise: SevenNet-l3i5 has forces between 8 and 120 eV/Å for Li and Cl at 0.9 to 1.0 Å, and of either
 sign for Br and Br. Such labels are not learnt. A student that learns nothing there has holes, into
 which hot ions may fall. From cells in which the teacher was asked at a distance it still knows, the
-repulsion is continued inwards: the force of the teacher there stays, and that of the bare nuclei
-(`repulsion.py`) grows as it does. What a student learns beside that repulsion is then a constant
-force, the easiest thing there is to learn.
+repulsion is continued inwards: the force of the bare nuclei (`repulsion.py`) grows as it does, and
+the rest as a straight line. Beside that repulsion, which every student has under it, a straight
+line is then left to learn: not physics, but a wall without a dent.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,9 @@ from halmd.distill.repulsion import zbl
 from halmd.distill.starts import bare
 
 NEAREST_A = 1.3
+GROWTH_A = 0.6
+"""Further inside by this, the force has grown by as much as it was."""
+
 INNERMOST_A = 0.6
 COPIES = 4
 _FEWEST_EV_PER_A = 2.0
@@ -54,8 +57,8 @@ def pushed_in(labelled: Sequence[Labelled], *, seed: int) -> list[Labelled]:
 def pushed(entry: Labelled, rng: np.random.Generator) -> Labelled | None:
     """A copy whose nearest pair stands at a random shorter distance; None where there is none.
 
-    The pair's force (eV/Å, along its line) rises by as much as that of the bare nuclei does, and
-    the energy by its integral. All other forces stay.
+    The pair's force F (eV/Å, along its line) rises by F x / GROWTH_A at x further inside, and by as
+    much as that of the bare nuclei does; the energy by its integral. All other forces stay.
     """
     lengths = entry.atoms.get_all_distances(mic=True)
     np.fill_diagonal(lengths, np.inf)
@@ -79,11 +82,12 @@ def pushed(entry: Labelled, rng: np.random.Generator) -> Labelled | None:
     (outer_eV, outer_force), (inner_eV, inner_force) = (
         zbl(r, *pair) for r in (distance, distance - inwards)
     )
-    stronger = force + inner_force - outer_force
+    stronger = force * (1 + inwards / GROWTH_A) + inner_force - outer_force
     forces = entry.forces_eV_per_A.copy()
     forces[i] -= (stronger - force) * along
     forces[j] += (stronger - force) * along
-    energy = entry.energy_eV + (force - outer_force) * inwards + inner_eV - outer_eV
+    straight_eV = force * (inwards + inwards**2 / (2 * GROWTH_A)) - outer_force * inwards
+    energy = entry.energy_eV + straight_eV + inner_eV - outer_eV
     virial = (force * distance - stronger * (distance - inwards)) * np.outer(along, along)
     change = virial / atoms.get_volume()
     voigt = np.array([change[0, 0], change[1, 1], change[2, 2], *_shear(change)])
