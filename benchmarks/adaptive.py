@@ -39,8 +39,9 @@ def run_campaign(folder: Path, potential: str, target: float, max_ps: float) -> 
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(record))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    snakefile = ("--snakefile", str(REPOSITORY / "Snakefile"))
     subprocess.run(
-        [sys.executable, "-m", "halmd.cli", "run", "config.yaml", "--cores", "2"],
+        [sys.executable, "-m", "halmd.cli", "run", "config.yaml", "--cores", "2", *snakefile],
         cwd=folder,
         env=os.environ | {"PATH": path, "HALMD_STRUCTURES": str(REPOSITORY / "structures")},
         stdout=subprocess.DEVNULL,
