@@ -9,6 +9,10 @@ import ase.io
 import pytest
 from ase.build import bulk
 
+from halmd.cli_options import settings_of
+from halmd.config import PlotSettings
+from halmd.errors import HalmdError
+
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -134,3 +138,10 @@ def test_a_good_structure_command(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "2 orderings of Li3YCl6, 60 atoms" in done.stdout
     assert (tmp_path / "out" / "01.extxyz").is_file()
+
+
+def test_a_bad_value_among_several_is_named() -> None:
+    with pytest.raises(HalmdError, match="^--colours Li3YCl6=nope: no colour"):
+        settings_of(PlotSettings, colours={"Li2ZrCl6": "teal", "Li3YCl6": "nope"})
+    with pytest.raises(HalmdError, match="^--dpi: "):
+        settings_of(PlotSettings, dpi=1)

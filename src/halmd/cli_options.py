@@ -22,8 +22,14 @@ def settings_of(model: type[SettingsT], **values: Any) -> SettingsT:
         message = problem["msg"].removeprefix("Value error, ")
         # A command runs at one temperature, a campaign at several.
         option = option.replace("--temperatures-K", "--temperature-K")
-        named = f"{option}: " if problem["loc"] else ""
+        # Of an option with several values, such as --colours, the one that is meant.
+        entry = f" {problem['loc'][1]}={problem['input']}" if _of_a_mapping(problem["loc"]) else ""
+        named = f"{option}{entry}: " if problem["loc"] else ""
         raise HalmdError(f"{named}{message[0].lower()}{message[1:]}") from None
+
+
+def _of_a_mapping(place: tuple[int | str, ...]) -> bool:
+    return len(place) > 1 and isinstance(place[1], str)
 
 
 def require_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 """Foundation models, fetched beforehand: whole, checked, found again without a network."""
 
 import ast
+import errno
 import http.server
 import json
 import os
@@ -103,6 +104,16 @@ def test_what_is_there_is_not_fetched_again(here: Path, monkeypatch: pytest.Monk
 def test_a_bad_answer_leaves_nothing(here: Path, server: str, path: str, message: str) -> None:
     with pytest.raises(HalmdError, match=message):
         fetch("small", source=server + path)
+    assert list(here.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: Path, place: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    monkeypatch.setattr("halmd.potentials.foundation._require_model", full)
+    with pytest.raises(OSError, match="No space left"):
+        fetch("small", source="../given.model")
     assert list(here.iterdir()) == []
 
 

@@ -91,7 +91,7 @@ def fetch(name: str, *, source: str | None = None, checksum: str | None = None) 
             found = sha256(temporary)
             if wanted not in (None, found):
                 raise HalmdError(f"{place}: its SHA-256 is {found}, not {wanted}; it was not kept")
-    except HalmdError:
+    except (HalmdError, OSError):
         # A folder made for nothing would look like a potential.
         for folder in (model.parent, FETCHED):
             with suppress(OSError):
