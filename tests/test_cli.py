@@ -141,7 +141,7 @@ def test_a_good_structure_command(tmp_path: Path) -> None:
 
 
 def test_a_bad_value_among_several_is_named() -> None:
-    with pytest.raises(HalmdError, match="^--colours Li3YCl6=nope: no colour"):
+    with pytest.raises(HalmdError, match=r"^--colours Li3YCl6=nope: no colour"):
         settings_of(PlotSettings, colours={"Li2ZrCl6": "teal", "Li3YCl6": "nope"})
-    with pytest.raises(HalmdError, match="^--dpi: "):
+    with pytest.raises(HalmdError, match=r"^--dpi: "):
         settings_of(PlotSettings, dpi=1)

@@ -23,13 +23,11 @@ def settings_of(model: type[SettingsT], **values: Any) -> SettingsT:
         # A command runs at one temperature, a campaign at several.
         option = option.replace("--temperatures-K", "--temperature-K")
         # Of an option with several values, such as --colours, the one that is meant.
-        entry = f" {problem['loc'][1]}={problem['input']}" if _of_a_mapping(problem["loc"]) else ""
-        named = f"{option}{entry}: " if problem["loc"] else ""
+        place = problem["loc"]
+        several = len(place) > 1 and isinstance(values.get(str(place[0])), dict)
+        entry = f" {place[1]}={problem['input']}" if several else ""
+        named = f"{option}{entry}: " if place else ""
         raise HalmdError(f"{named}{message[0].lower()}{message[1:]}") from None
-
-
-def _of_a_mapping(place: tuple[int | str, ...]) -> bool:
-    return len(place) > 1 and isinstance(place[1], str)
 
 
 def require_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
