@@ -12,6 +12,7 @@ from halmd.campaign import (
     check_campaign,
     check_results,
     claim_results,
+    material_named,
     options,
     plot_files,
     plot_options,
@@ -154,3 +155,8 @@ def test_claiming_again_keeps_earlier_materials(tmp_path: Path) -> None:
 def test_folder_names_are_safe() -> None:
     assert Material(formula="Li2Sc2/3Cl4").folder == "Li2Sc2_3Cl4"
     assert Material(formula="Li3(Y0.5In0.5)Cl6").folder == "Li3_Y0.5In0.5_Cl6"
+
+
+def test_an_unknown_material_is_named_beside_those_there_are() -> None:
+    with pytest.raises(HalmdError, match=r"Li3XCl6: .* it has Li3YCl6$"):
+        material_named(campaign(), "Li3XCl6")

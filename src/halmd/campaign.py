@@ -101,8 +101,13 @@ def n_runs(campaign: Campaign, material: Material) -> int:
 
 
 def material_named(campaign: Campaign, folder: str) -> Material:
-    """The material whose folder has this name."""
-    return next(material for material in campaign.materials if material.folder == folder)
+    """The material whose folder has this name; raises HalmdError when there is none."""
+    for material in campaign.materials:
+        if material.folder == folder:
+            return material
+    known = ", ".join(material.folder for material in campaign.materials[:8])
+    more = " and others" if len(campaign.materials) > 8 else ""
+    raise HalmdError(f"{folder}: the campaign has no such material; it has {known}{more}")
 
 
 def plotted(campaign: Campaign) -> list[Material]:
