@@ -273,3 +273,36 @@ def test_a_student_with_vectors_begins_as_one_of_scalars(tmp_path: Path, say: Sa
         p = {name: values.detach() for name, values in model.named_parameters()}
         energies.append(network.energy_function(model)(p, batch, batch[0]).detach())
     assert torch.allclose(energies[0], energies[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("in_this_process")
+def test_a_student_of_more_elements_begins_as_one_of_fewer(tmp_path: Path, say: Say) -> None:
+    fitted(tmp_path / "one", say)
+    wider = ("Br", *ELEMENTS)
+    fit(
+        labelled_cells(12),
+        SHAPE.model_copy(update={"learning_rate": 1e-9}),
+        wider,
+        tmp_path / "two",
+        name="t",
+        seed=4,
+        workers=1,
+        start_from=tmp_path / "one",
+        like={"Br": "Cl"},
+        say=say,
+    )
+    before, after = (
+        torch.load(tmp_path / folder / "parameters.pt", weights_only=True)
+        for folder in ("one", "two")
+    )
+    embedding = "node_embedding.linear.weight"
+    assert after[embedding].numel() * len(ELEMENTS) == before[embedding].numel() * len(wider)
+    batch = network.bare_batch(chloride(), ELEMENTS, SHAPE.r_max_A)
+    energies = []
+    for path in (tmp_path / "one" / "s.model", tmp_path / "two" / "t.model"):
+        # Without bromine again, which no snapshot has.
+        model = torch.load(path, weights_only=False)
+        p = {name: values.detach() for name, values in model.named_parameters()}
+        energies.append(network.energy_function(model)(p, batch, batch[0]).detach())
+    assert torch.allclose(energies[0], energies[1], rtol=1e-4, atol=1e-6)

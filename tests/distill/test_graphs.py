@@ -198,6 +198,12 @@ def test_free_atoms_are_found_again() -> None:
     ]
     found = free_atom_energies(entries, (*ELEMENTS, "Zr"))
     assert found == pytest.approx({**FREE_EV, "Zr": 0.0}, abs=1e-9)
+    # What an earlier fit took off stays, and new elements take what it leaves.
+    known = {"Li": FREE_EV["Li"], "Cl": FREE_EV["Cl"]}
+    found = free_atom_energies(entries, (*ELEMENTS, "Zr"), known=known)
+    assert found == pytest.approx({**FREE_EV, "Zr": 0.0}, abs=1e-9)
+    shifted = free_atom_energies(entries, ELEMENTS, known={"Y": FREE_EV["Y"] + 1.0})
+    assert shifted["Y"] == FREE_EV["Y"] + 1.0
 
 
 @given(st.floats(0.01, 500, allow_subnormal=False))

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from halmd.distill.distill import needed_by_fit
 from halmd.distill.settings import load_distill
-from halmd.distill.stages import made_of
+from halmd.distill.stages import made_of, model_file, starting_model
 from halmd.errors import HalmdError
 
 FIRST = """
@@ -61,4 +62,43 @@ def test_chains_are_refused() -> None:
 def test_a_missing_file_is_one_line() -> None:
     Path("second.yaml").write_text(SECOND.format(include="nothing.yaml"))
     with pytest.raises(HalmdError, match=r"nothing\.yaml"):
+        load_distill(Path("second.yaml"))
+
+
+WIDEN = """
+widen: {student: first.yaml, like: {Br: Cl, In: Y}}
+student: {hidden_irreps: 16x0e}
+generations: [{temperatures_K: [400], runs: 2, student: {hidden_irreps: 16x0e}}]
+"""
+
+
+def test_the_first_student_begins_as_the_finished_one_of_the_first() -> None:
+    Path("first.yaml").write_text(
+        FIRST.format(weight=1.0, seed=0) + "student: {hidden_irreps: 16x0e}\n"
+    )
+    Path("second.yaml").write_text(SECOND.format(include="first.yaml") + WIDEN)
+    settings = load_distill(Path("second.yaml"))
+    first = Path("work/distill/first/final/first.model")
+    assert starting_model(settings, "explorer-1") == first
+    assert first in needed_by_fit(settings, "explorer-1")
+    assert starting_model(settings, "final") == model_file(settings, "explorer-1")
+    before = made_of(settings, "explorer-1")
+    Path("first.yaml").write_text(
+        FIRST.format(weight=1.0, seed=0) + "student: {hidden_irreps: 16x0e, epochs: 3}\n"
+    )
+    changed = made_of(load_distill(Path("second.yaml")), "explorer-1")
+    assert {key for key in changed if changed[key] != before[key]} == {"widened"}
+
+
+def test_a_new_element_that_begins_as_nothing_known_is_one_line() -> None:
+    text = SECOND.format(include="first.yaml") + WIDEN.replace("In: Y", "In: Br")
+    Path("second.yaml").write_text(text)
+    with pytest.raises(HalmdError, match="say which of Cl, Li, Y In begins as"):
+        load_distill(Path("second.yaml"))
+
+
+def test_a_student_that_is_not_included_cannot_be_widened() -> None:
+    text = SECOND.format(include="first.yaml") + WIDEN.replace("first.yaml", "other.yaml")
+    Path("second.yaml").write_text(text)
+    with pytest.raises(HalmdError, match=r"other\.yaml is not among"):
         load_distill(Path("second.yaml"))

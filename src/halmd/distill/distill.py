@@ -20,8 +20,8 @@ from halmd.distill.stages import (
     learnt_by,
     made_of,
     model_file,
-    parent_of,
     snapshot_file,
+    starting_model,
     student_names,
 )
 from halmd.errors import HalmdError
@@ -74,8 +74,8 @@ def needed_by_fit(settings: DistillSettings, student: str) -> list[Path]:
     needed = []
     for stage in learnt_by(settings, student):
         needed += [snapshot_file(settings, stage), labels_note(settings, stage)]
-    parent = parent_of(settings, student)
-    return [*needed, model_file(settings, parent)] if parent else needed
+    begins_as = starting_model(settings, student)
+    return [*needed, begins_as] if begins_as else needed
 
 
 def needed_by_validation(settings: DistillSettings) -> list[Path]:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +45,13 @@ def fit(
     seed: int,
     workers: int,
     start_from: Path | None = None,
+    like: Mapping[str, str] | None = None,
     say: Callable[[str], None],
 ) -> Path:
     """Fit a student and write `folder`/`name`.model; goes on where a killed fit stopped.
 
     start_from is the folder of an earlier fit of the same shape: its parameters are the beginning.
+    Where it had fewer elements, `like` names the one that each new element begins as.
     Raises HalmdError when there is nothing to learn from or a worker fails.
     """
     target = folder / f"{name}.model"
@@ -79,6 +81,7 @@ def fit(
         "device": device,
         "compiled": settings.compiled,
         "start_from": str(start_from / PARAMETERS) if start_from else None,
+        "like": dict(like or {}),
     }
     write_json(folder / JOB, job)
     _run_workers(folder, processes, say)
@@ -94,10 +97,8 @@ def _free_atoms(
 
     Other ones would shift what the earlier fit has learnt, element by element.
     """
-    if start_from is None:
-        return free_atom_energies(chosen, elements)
-    earlier: dict[str, float] = read_json(start_from / JOB)["free_eV"]
-    return earlier
+    earlier = read_json(start_from / JOB)["free_eV"] if start_from else {}
+    return free_atom_energies(chosen, elements, known=earlier)
 
 
 def _device() -> str:

@@ -26,6 +26,7 @@ from halmd.distill import network, plain_mace, quick_mace
 from halmd.distill.fit import GRAPHS, JOB, PARAMETERS, PARENT, PROGRESS
 from halmd.distill.graphs import Capacity, Graph, by_room, capacities, pack, packs, share_out
 from halmd.distill.grown import grown
+from halmd.distill.other_elements import with_elements
 from halmd.distill.settings import StudentSettings
 from halmd.distill.soap import Soap, layout_of
 from halmd.files import read_json, whole_file, write_json
@@ -96,7 +97,7 @@ class _Fit:
         job = read_json(folder / JOB)
         self.folder, self.rank, self.workers = folder, rank, job["workers"]
         self.name, self.elements, self.free_eV = job["name"], job["elements"], job["free_eV"]
-        self.device = job["device"]
+        self.device, self.like = job["device"], job["like"]
         self.settings = StudentSettings.model_validate(job["settings"])
         model = network.build(self.settings, self.elements, seed=job["seed"])
         graphs: list[Graph] = pickle.loads((folder / GRAPHS).read_bytes())
@@ -150,9 +151,11 @@ class _Fit:
         )
 
     def _earlier(self, parameters: Path, model: Any) -> dict[str, Tensor]:
-        """Parameters of an earlier fit, grown where this student has vectors and it had none."""
+        """Parameters of an earlier fit, with room for what this student has and it had not."""
         found: dict[str, Tensor] = torch.load(parameters, weights_only=True)
         job = read_json(parameters.with_name(JOB))
+        if job["elements"] != self.elements:
+            found = with_elements(found, job["elements"], self.elements, self.like)
         shape = StudentSettings.model_validate(job["settings"])
         if shape.hidden_irreps.replace(" ", "") == self.settings.hidden_irreps.replace(" ", ""):
             return found

@@ -1,6 +1,6 @@
 """Labelled snapshots as graphs of one fixed size, which is what a compiled training step needs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,8 +127,12 @@ def voigt_to_matrix(stress: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
 
 
-def free_atom_energies(labelled: Sequence[Labelled], elements: Sequence[str]) -> dict[str, float]:
-    """Energy of each element in eV, by least squares over the snapshots.
+def free_atom_energies(
+    labelled: Sequence[Labelled],
+    elements: Sequence[str],
+    known: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """Energy of each element in eV, by least squares over the snapshots; what is known stays.
 
     Only what is left of the energy has to be learnt. Elements that do not occur get zero.
     """
@@ -142,8 +146,12 @@ def free_atom_energies(labelled: Sequence[Labelled], elements: Sequence[str]) ->
     # Energies per atom count, and where ions are pressed together much less than elsewhere.
     largest = np.array([np.abs(entry.forces_eV_per_A).max() for entry in labelled])
     weight = np.minimum(1.0, ORDINARY_FORCE_EV_PER_A / np.maximum(largest, 1e-9)) ** 2 / sizes
-    found, *_ = np.linalg.lstsq(counts * weight[:, None], energies * weight, rcond=1e-6)
-    return {element: float(found[k]) for element, k in index.items()}
+    given = known or {}
+    rest = energies - counts @ [given.get(element, 0.0) for element in elements]
+    free = [k for element, k in index.items() if element not in given]
+    found, *_ = np.linalg.lstsq(counts[:, free] * weight[:, None], rest * weight, rcond=1e-6)
+    fitted = {elements[k]: float(energy) for k, energy in zip(free, found, strict=True)}
+    return {element: {**given, **fitted}[element] for element in elements}
 
 
 def graph(

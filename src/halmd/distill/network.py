@@ -5,7 +5,6 @@ differentiated by: forces and virial then need no neighbour search inside the co
 repulsion at short range (ZBL) is not learnt: it is taken off the labels beforehand.
 """
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ from halmd.distill.graphs import (
     pack,
 )
 from halmd.distill.label import Labelled
+from halmd.distill.other_elements import with_elements
 from halmd.distill.quick_mace import SHIFT_A, Quick
 from halmd.distill.repulsion import CUTOFF_POWER
 from halmd.distill.settings import StudentSettings
@@ -259,34 +259,6 @@ def compiled(step: Step, parameters: list[Tensor], batch: list[Tensor]) -> Step:
     return run
 
 
-def restricted(
-    parameters: dict[str, Tensor],
-    settings: StudentSettings,
-    elements: Sequence[str],
-    kept: Sequence[str],
-) -> dict[str, Tensor]:
-    """The parameters of the same model for fewer elements.
-
-    e3nn divides by the square root of the number of elements: what is kept is scaled accordingly.
-    """
-    model = build(settings, elements)
-    rows = torch.tensor([elements.index(element) for element in kept])
-    scale = (len(kept) / len(elements)) ** 0.5
-    found = dict(parameters)
-    embedding = "node_embedding.linear.weight"
-    found[embedding] = scale * parameters[embedding].view(len(elements), -1)[rows].reshape(-1)
-    for k, interaction in enumerate(model.interactions):
-        name = f"interactions.{k}.skip_tp.weight"
-        shapes = [path.path_shape for path in interaction.skip_tp.instructions]
-        parts = parameters[name].split([math.prod(shape) for shape in shapes])
-        chosen = [part.view(s)[:, rows].reshape(-1) for part, s in zip(parts, shapes, strict=True)]
-        found[name] = scale * torch.cat(chosen)
-    for name, value in parameters.items():
-        if ".contractions." in name:
-            found[name] = value[rows]
-    return found
-
-
 def save_portable(
     path: Path,
     settings: StudentSettings,
@@ -301,7 +273,7 @@ def save_portable(
     For all elements that the parameters have room for, or those that are `kept`.
     """
     kept = elements if kept is None else kept
-    parameters = restricted(parameters, settings, elements, kept)
+    parameters = with_elements(parameters, elements, kept)
     model = build(settings, kept)
     own = dict(model.named_parameters())
     if own.keys() != parameters.keys():

@@ -255,6 +255,15 @@ def _check_scaffold(small: StudentSettings, large: StudentSettings) -> None:
         raise ValueError("scaffold: its r_max_A and radial must be those of the student")
 
 
+class WidenSettings(Settings):
+    """A finished student of fewer elements that the first student of a distillation begins as."""
+
+    student: str
+    """Its distillation file, which must be among those included."""
+    like: dict[Element, Element] = Field(default_factory=dict)
+    """What each new element begins as: a known one of its charge and much its size (F: Cl)."""
+
+
 class DistillSettings(Settings):
     """A whole distillation: everything that decides a student."""
 
@@ -275,6 +284,8 @@ class DistillSettings(Settings):
     """Elements that get room in the student beside those of the compositions, to widen it later."""
     include: tuple[str, ...] = ()
     """Other distillation files: their labels are learnt too, and their tests are judged."""
+    widen: WidenSettings | None = None
+    """Begin with the finished student of another distillation, which had fewer elements."""
     teacher: TeacherSettings
     """What the student learns from."""
     families: Annotated[list[FamilySettings], Field(min_length=1)]
@@ -394,4 +405,18 @@ def _with_elements_of_included(path: Path, settings: DistillSettings) -> Distill
         if other.teacher.terms != settings.teacher.terms or other.mobile != settings.mobile:
             raise HalmdError(f"{path}: include: {other.name} has another teacher or mobile species")
         elements |= set(other.elements)
-    return settings.model_copy(update={"extra_elements": tuple(sorted(elements))})
+    settings = settings.model_copy(update={"extra_elements": tuple(sorted(elements))})
+    if settings.widen:
+        _check_widen(path, settings, settings.widen)
+    return settings
+
+
+def _check_widen(path: Path, settings: DistillSettings, widen: WidenSettings) -> None:
+    if widen.student not in settings.include:
+        raise HalmdError(f"{path}: widen: {widen.student} is not among the files of `include:`")
+    known = load_distill(Path(widen.student)).elements
+    for element in settings.elements:
+        if element not in known and widen.like.get(element) not in known:
+            raise HalmdError(
+                f"{path}: widen: like: say which of {', '.join(known)} {element} begins as"
+            )

@@ -30,7 +30,7 @@ from halmd.distill.explore import explore
 from halmd.distill.fit import fit
 from halmd.distill.label import Labelled, label, read_labelled
 from halmd.distill.novelty import most_novel
-from halmd.distill.settings import DistillSettings, MDSettings, StudentSettings
+from halmd.distill.settings import DistillSettings, MDSettings, StudentSettings, load_distill
 from halmd.distill.snapshots import core_contacts, seed_snapshots
 from halmd.distill.starts import Start, bare, build_starts, read_starts, write_starts
 from halmd.errors import HalmdError
@@ -145,7 +145,8 @@ def made_of(settings: DistillSettings, name: str) -> dict[str, Any]:
         # The student of a generation is in the fingerprint of its explorer.
         plan = said(_plan_of(settings, name), "student")
         return {"seed": settings.seed, "plan": plan, explorer: before(explorer)}
-    parent = parent_of(settings, name)
+    parent, wider = parent_of(settings, name), widened_from(settings, name)
+    like = settings.widen.like if settings.widen else {}
     return {
         "seed": settings.seed,
         "elements": list(settings.elements),
@@ -160,6 +161,7 @@ def made_of(settings: DistillSettings, name: str) -> dict[str, Any]:
             for other in settings.with_included()[1:]
         },
         **({parent: before(parent)} if parent else {}),
+        **({"widened": fingerprint(made_of(wider, "final")), "like": like} if wider else {}),
     }
 
 
@@ -387,7 +389,7 @@ def fit_student(settings: DistillSettings, student: str, say: Say) -> Path:
         found = labelled_stage(whose, stage)
         data += pushed_in(found, seed=settings.seed) if stage == "cores" else found
     _claim(settings, student)
-    parent = parent_of(settings, student)
+    begins_as = starting_model(settings, student)
     other_seed = 1000 * number_in(student) if student.startswith("committee-") else 0
     return fit(
         data,
@@ -397,7 +399,8 @@ def fit_student(settings: DistillSettings, student: str, say: Say) -> Path:
         name=_model_name(settings, student),
         seed=settings.seed + other_seed,
         workers=shape.processes,
-        start_from=settings.folder / parent if parent else None,
+        start_from=begins_as.parent if begins_as else None,
+        like=settings.widen.like if settings.widen else None,
         say=say,
     )
 
@@ -415,6 +418,22 @@ def parent_of(settings: DistillSettings, student: str) -> str | None:
     if before and shape.warm_start and _same_shape(shape, shape_of(settings, earlier)):
         return earlier
     return None
+
+
+def widened_from(settings: DistillSettings, student: str) -> DistillSettings | None:
+    """The distillation whose finished student another begins as, with further elements, if any."""
+    if settings.widen is None or student.startswith("committee-") or parent_of(settings, student):
+        return None
+    other = load_distill(Path(settings.widen.student))
+    return other if _same_shape(shape_of(settings, student), other.student) else None
+
+
+def starting_model(settings: DistillSettings, student: str) -> Path | None:
+    """The model, fitted before, whose weights a student goes on from, if any."""
+    if parent := parent_of(settings, student):
+        return model_file(settings, parent)
+    wider = widened_from(settings, student)
+    return model_file(wider, "final") if wider else None
 
 
 def shape_of(settings: DistillSettings, student: str) -> StudentSettings:
