@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, rankdata
+from scipy.stats import binomtest, norm, rankdata, t
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats, Floats], Floats]
@@ -34,9 +34,9 @@ def judge_sigma(
     """Errors, order and shares of log10 conductivities, (materials,) each, in one unit.
 
     Errors are computed less measured, in decades; `within_factor_3` and `_10` are shares of the
-    materials, borders included. Intervals are percentiles of a bootstrap over materials (Efron and
-    Tibshirani, An Introduction to the Bootstrap, 1993), and binomial (Clopper and Pearson) for a
-    share of none or all, of which a bootstrap shows no spread.
+    materials, borders included. Intervals are percentiles (`tail`) of a bootstrap over materials,
+    and binomial (Clopper and Pearson) for a share of none or all, of which a bootstrap shows no
+    spread.
     """
     both = np.asarray(log10_computed, float), np.asarray(log10_measured, float)
     draws = _draws(len(both[0]), resamples, seed)
@@ -128,8 +128,19 @@ def _estimate(
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn) or np.ptp(drawn) < _ROUNDING:
         return Estimate(value, None)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    beyond = tail(len(computed))
+    low, high = np.quantile(drawn, [beyond, 1 - beyond])
     return Estimate(value, (float(low), float(high)))
+
+
+def tail(n: int) -> float:
+    """Share of the draws of n materials beyond each end of a 95 % interval.
+
+    Draws scatter less than samples, by sqrt((n - 1) / n), and the scatter is itself estimated
+    (expanded percentiles: Hesterberg, The American Statistician 69, 371 (2015)). With 2.5 %, the
+    interval of a mean of eight holds the truth 85 times in a hundred; so, some 92 times.
+    """
+    return float(norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1)))
 
 
 def _share_within(
