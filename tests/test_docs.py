@@ -58,7 +58,10 @@ NOT_RUN: dict[str, dict[str, str]] = {
         "halmd": "a queue, or results of one",
         "snakemake": "a queue",
     },
-    "plots.md": {"halmd plots": "two materials; tests/report/test_plots.py does it"},
+    "plots.md": {
+        "halmd plots": "two materials; tests/report/test_plots.py does it",
+        "halmd validation": "two materials; tests/report/test_validation.py does it",
+    },
     "report.md": {"halmd report": "two materials; tests/report/test_page.py does it"},
     "distill.md": {
         "halmd": "hours of a teacher's labels",

@@ -32,6 +32,7 @@ from halmd.cli_report import (
     show,
     status,
     table,
+    validation,
 )
 from halmd.cli_structure import add, compositions, prototypes, structure
 from halmd.cli_transport import density, diffusion, jumps, vanhove
@@ -387,7 +388,7 @@ def run(
             typer.echo(f"plot: {path}")
 
 
-for reading in (table, plots, report, export, merge, show, plan, status):
+for reading in (table, plots, report, validation, export, merge, show, plan, status):
     app.command()(reading)
 for distilling in (snapshots, label, fit, validate_potential):
     app.command()(distilling)

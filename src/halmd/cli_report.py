@@ -130,6 +130,31 @@ def report(
     typer.echo(f"{output}: {len(materials)} {noun}, {output.stat().st_size / 1e6:.1f} MB")
 
 
+def validation(
+    materials: Annotated[list[Path], typer.Argument(help="Folders results/MATERIAL.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Page of Markdown; text around the markers is kept."),
+    ],
+    figure: Annotated[
+        Path | None, typer.Option(help="Computed against measured: .svg, .pdf or .png.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="All numbers as CSV, one row a material.")
+    ] = None,
+) -> None:
+    """Results beside what was measured, judged: errors, ranks and shares with intervals."""
+    from halmd.report.validation import write_validation
+    from halmd.report.validation_rows import counted
+
+    rows = write_validation(materials, output, figure=figure, table=table)
+    noun = "material" if len(rows) == 1 else "materials"
+    typer.echo(f"{output}: {len(rows)} {noun}, {len(counted(rows))} compared with measurements")
+    for path in (figure, table):
+        if path is not None:
+            typer.echo(str(path))
+
+
 def export(
     materials: Annotated[list[Path], typer.Argument(help="Folders results/MATERIAL.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],

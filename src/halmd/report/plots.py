@@ -67,9 +67,9 @@ def write_plots(
         drawing.figure.set_layout_engine("none")
         for extension in dict.fromkeys(settings.formats):
             written.append(_beside(stem, extension))
-            _save(drawing.figure, written[-1], settings)
+            save_figure(drawing.figure, written[-1], settings)
         written.append(_beside(stem, TABLE))
-        write_text(written[-1], _table(drawing))
+        write_text(written[-1], csv_text(_columns(drawing.stem), drawing.rows))
     _remove_stale(folder, written)
     return written
 
@@ -104,11 +104,17 @@ def drawings(results: Sequence[MaterialResults], settings: PlotSettings) -> Iter
         yield Drawing(stem, figure, rows)
 
 
-def _refuse(results: Sequence[MaterialResults], settings: PlotSettings) -> None:
+def refuse_twins(results: Sequence[MaterialResults]) -> None:
+    """Raise HalmdError for two materials of one name, which nothing would tell apart."""
     names = [material.name for material in results]
     for name in names:
         if names.count(name) > 1:
-            raise HalmdError(f"{name} is given twice; its figures would overwrite one another")
+            raise HalmdError(f"{name} is given twice; give each folder once, under its own name")
+
+
+def _refuse(results: Sequence[MaterialResults], settings: PlotSettings) -> None:
+    refuse_twins(results)
+    names = [material.name for material in results]
     for key in ("labels", "colours"):
         for name in getattr(settings, key):
             if name not in names:
@@ -117,7 +123,8 @@ def _refuse(results: Sequence[MaterialResults], settings: PlotSettings) -> None:
                 )
 
 
-def _save(figure: Figure, path: Path, settings: PlotSettings) -> None:
+def save_figure(figure: Figure, path: Path, settings: PlotSettings) -> None:
+    """Write a figure, whole, in the format that its name ends in."""
     # Without a date, the same results give the same file, byte for byte.
     metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
     dpi = min(settings.dpi, int(_LARGEST_PX / max(figure.get_size_inches())))
@@ -125,12 +132,12 @@ def _save(figure: Figure, path: Path, settings: PlotSettings) -> None:
         figure.savefig(temporary, dpi=dpi, metadata=metadata)
 
 
-def _table(drawing: Drawing) -> str:
-    """The rows as CSV: all digits, empty where there is nothing, yes and no for flags."""
+def csv_text(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as CSV: all digits, empty where there is nothing, yes and no for flags."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, _columns(drawing.stem), restval="", lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    for row in drawing.rows:
+    for row in rows:
         writer.writerow({key: _cell(value) for key, value in row.items()})
     return stream.getvalue()
 

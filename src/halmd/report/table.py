@@ -74,7 +74,7 @@ def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
         rows.append(
             base
             | {"kind": "run", **_quantities(run)}
-            | {"left_out_because": rules.get(which(run)), "extrapolating": _said_of([run])}
+            | {"left_out_because": rules.get(which(run)), "extrapolating": said_of([run])}
             | {key: run.get(key) for key in ("ordering", "replica", "haven_ratio", "verdict")}
             | {key: run.get(key) for key in ("n_ions", "volume_A3", "length_ps")}
         )
@@ -83,7 +83,7 @@ def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
         rows.append(
             base
             | {"kind": "pooled", "verdict": "converged", **_quantities(pooled)}
-            | {"length_ps": pooled["length_ps"], "extrapolating": _said_of(here)}
+            | {"length_ps": pooled["length_ps"], "extrapolating": said_of(here)}
         )
     if results.arrhenius["verdict"] == "ok":
         extrapolated = results.arrhenius["extrapolation"]
@@ -93,7 +93,7 @@ def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
             | {
                 "kind": "extrapolated" if extrapolated["is_extrapolation"] else "interpolated",
                 "verdict": "ok",
-                "extrapolating": _said_of(used),
+                "extrapolating": said_of(used),
                 "Ea_eV": results.arrhenius["Ea_eV"],
                 "Ea_low95_eV": low,
                 "Ea_high95_eV": high,
@@ -103,7 +103,7 @@ def conductivity_rows(results: MaterialResults) -> list[dict[str, Any]]:
     return rows
 
 
-def _said_of(runs: list[dict[str, Any]]) -> str | None:
+def said_of(runs: list[dict[str, Any]]) -> str | None:
     """What committees say of some runs: yes where one leaves what was learnt; None for nothing."""
     said = [word for word in map(extrapolates, runs) if word is not None]
     return ("yes" if any(said) else "no") if said else None
