@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from matplotlib.figure import Figure
 
 from halmd.config import ArrheniusSettings, PlotSettings
 from halmd.errors import HalmdError
-from halmd.reference import computed, measured
+from halmd.reference import _FAMILIES, computed, measured
 from halmd.report.arrhenius_figure import arrhenius_figure
 from halmd.report.msd_figure import msd_figure
 from halmd.report.plots import write_plots
@@ -22,6 +23,8 @@ from halmd.report.show import COMPUTED, FITTED, MEASURED, text_plot
 from halmd.report.style import looks, subscripted
 from halmd.report.table import COLUMNS, summary, write_table
 from halmd.transport.arrhenius import arrhenius
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def displacements(material: MaterialResults) -> Figure:
@@ -256,6 +259,21 @@ def test_published_values_are_matched_by_composition() -> None:
     assert measured("Li6Y2Cl12") == values
     assert measured("Li6Sc2Cl12")[0].Ea_eV == pytest.approx(0.34)
     assert measured("LiCl") == []
+
+
+def test_crystals_of_one_composition_are_told_apart() -> None:
+    """Measured of Li3ScCl6 were the monoclinic crystal and the spinel, written Li2Sc2/3Cl4."""
+    of_both = {v.sigma_S_per_cm for v in measured("Li3ScCl6")}
+    assert of_both == {3.0e-3, 1.5e-3}
+    assert {v.sigma_S_per_cm for v in measured("Li3ScCl6", "C2/m")} == {3.0e-3}
+    assert {v.sigma_S_per_cm for v in measured("Li3ScCl6", "spinel")} == {1.5e-3}
+    # The review does not say which crystal this one is.
+    assert measured("Li3YbCl6", "Pnma") == measured("Li3YbCl6", "P-3m1") == measured("Li3YbCl6")
+
+
+def test_families_of_measured_crystals_are_those_of_prototypes() -> None:
+    known = yaml.safe_load((REPOSITORY / "structures" / "prototypes.yaml").read_text())
+    assert set(_FAMILIES.values()) <= {entry["family"] for entry in known.values()}
 
 
 def test_computed_values_leave_out_what_was_only_remembered() -> None:

@@ -5,6 +5,7 @@ lists the review's faults); `computed.csv` holds published computed values.
 """
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,27 @@ class Published:
     """Computed at other temperatures and extrapolated by its authors."""
 
 
-def measured(formula: str) -> list[Published]:
-    """Measured values of a crystalline material with this composition."""
+_FAMILIES = {
+    "P-3m1": "P-3m1",
+    "C2/m": "C2/m",
+    "orthorhombic (hcp-O)": "Pnma",
+    "spinel": "spinel",
+    "normal spinel": "spinel",
+    "inverse spinel": "spinel",
+    "deficient inverse spinel": "spinel",
+    "disordered inverse spinel": "spinel",
+    "Suzuki-type": "Suzuki",
+    "antiperovskite": "antiperovskite",
+}
+"""Space groups and phases of the review, as families of structures/prototypes.yaml."""
+
+
+def measured(formula: str, family: str | None = None) -> list[Published]:
+    """Measured values of a crystalline material with this composition.
+
+    Of all crystals, or without those that are said to be of another family of prototypes: Li3ScCl6
+    and the spinel Li2Sc2/3Cl4 are one composition.
+    """
     return [
         _published(
             row,
@@ -41,8 +61,15 @@ def measured(formula: str) -> list[Published]:
             suspect="SUSPECT" in row["note"],
         )
         for row in _rows("measured.csv", formula)
-        if row["kind"] == "measured" and row["phase"] != "amorphous"
+        if row["kind"] == "measured"
+        and row["phase"] != "amorphous"
+        and (family is None or _family(row) in (family, None))
     ]
+
+
+def _family(row: Mapping[str, str]) -> str | None:
+    """The family of crystals that a measured value is of; None where the review leaves it open."""
+    return _FAMILIES.get(row["phase"]) or _FAMILIES.get(row["space_group"])
 
 
 def computed(formula: str) -> list[Published]:

@@ -31,7 +31,7 @@ def shown(results: Sequence[MaterialResults], settings: PlotSettings) -> list[Sh
     for number, material in enumerate(results):
         values = []
         if settings.show_measured:
-            values += [("measured", value) for value in measured(material.formula)]
+            values += [("measured", value) for value in measured(material.formula, material.family)]
         if settings.show_computed:
             values += [("published", value) for value in computed(material.formula)]
         for kind, value in values:
@@ -41,7 +41,10 @@ def shown(results: Sequence[MaterialResults], settings: PlotSettings) -> list[Sh
     return found
 
 
-def measured_near(formula: str, temperature_K: float) -> list[Published]:
-    """Measured values of this composition within `NEAR_K` of a temperature, as published."""
-    values = measured(formula)
+def measured_near(formula: str, temperature_K: float, family: str | None = None) -> list[Published]:
+    """Measured values of this composition within `NEAR_K` of a temperature, as published.
+
+    Without those of crystals of another family of prototypes, where one is given.
+    """
+    values = measured(formula, family)
     return [value for value in values if abs(value.temperature_K - temperature_K) <= NEAR_K]

@@ -59,7 +59,7 @@ def _material(
     potentials: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     record = results.arrhenius
-    known = [m for m in measured(results.formula) if not m.suspect]
+    known = [m for m in measured(results.formula, results.family) if not m.suspect]
     entry: dict[str, Any] = {
         "name": results.name,
         "formula": results.formula,
@@ -71,7 +71,7 @@ def _material(
         "verdict": record["verdict"],
         "pooled": [_pooled(p) for p in record["pooled"]],
         "runs": [_run(results, run) for run in results.runs],
-        "measured": [_published(m) for m in measured(results.formula)],
+        "measured": [_published(m) for m in measured(results.formula, results.family)],
         "computed": [_published(c) for c in computed(results.formula)],
         "orderings": [_cell(atoms) for atoms in cells],
         "potentials": {

@@ -59,7 +59,7 @@ def parity_rows(results: Sequence[MaterialResults]) -> list[Row]:
                 "source": value.citation,
                 "suspect": value.suspect,
             }
-            for value in measured_near(material.formula, material.extrapolate_to_K)
+            for value in measured_near(material.formula, material.extrapolate_to_K, material.family)
         ]
     return rows
 

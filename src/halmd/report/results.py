@@ -28,6 +28,12 @@ class MaterialResults:
         return str(self.runs[0]["mobile"])
 
     @property
+    def family(self) -> str | None:
+        """Family of the prototype; None for a crystal of the user's own."""
+        found: str | None = self.structure.get("prototype_details", {}).get("family")
+        return found
+
+    @property
     def extrapolate_to_K(self) -> float:
         """The temperature to which the fit is extrapolated, also where there is no fit."""
         return float(self.arrhenius["settings"]["extrapolate_to_K"])

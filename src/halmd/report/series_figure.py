@@ -54,7 +54,7 @@ def _rows_of(
         material = results[place]
         base = {"series": series.template, "x": x, "material": material.name}
         rows.append(base | {"formula": material.formula, "kind": "computed"} | predicted(material))
-        values = measured_near(material.formula, material.extrapolate_to_K)
+        values = measured_near(material.formula, material.extrapolate_to_K, material.family)
         for value in values if settings.show_measured else ():
             # Two crystals of one composition share what was measured.
             if value not in known:

@@ -30,7 +30,7 @@ def text_plot(results: MaterialResults, *, width: int = _WIDTH, height: int = _H
     ]
     known = [
         (1000 / m.temperature_K, math.log10(m.sigma_S_per_cm * m.temperature_K))
-        for m in measured(results.formula)
+        for m in measured(results.formula, results.family)
         if not m.suspect
     ]
     line = _fit(results)

@@ -218,7 +218,7 @@ def summary(results: MaterialResults) -> list[Table | str]:
             f"{regimes['break_temperature_K']:.0f} K, {regimes['Ea_hot_eV']:.3f} eV above"
         )
     lines += [f"note: {note}" for note in record["notes"]]
-    for value in measured(results.formula):
+    for value in measured(results.formula, results.family):
         doubt = " (suspect)" if value.suspect else ""
         made = f", {value.method}" if value.method else ""
         lines.append(

@@ -153,11 +153,12 @@ def _coldest(results: MaterialResults) -> Row:
 def _compared(results: MaterialResults) -> Row:
     """Fit, measurements, and why they cannot be compared where they cannot."""
     found, at_K = predicted(results), results.extrapolate_to_K
-    near = measured_near(results.formula, at_K)
+    near = measured_near(results.formula, at_K, results.family)
     sound = [value.sigma_S_per_cm for value in near if not value.suspect]
     published = [value for value in computed(results.formula) if _near(value, at_K)]
     # Of a sample measured at several temperatures, the activation energy is listed with each.
-    Ea_eV = {(v.citation, v.Ea_eV) for v in measured(results.formula) if v.Ea_eV and not v.suspect}
+    known = measured(results.formula, results.family)
+    Ea_eV = {(v.citation, v.Ea_eV) for v in known if v.Ea_eV and not v.suspect}
     row = found | {
         "sigma_measured_all_S_per_cm": sound,
         "sigma_measured_suspect_S_per_cm": [v.sigma_S_per_cm for v in near if v.suspect],
