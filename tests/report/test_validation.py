@@ -156,9 +156,8 @@ def test_materials_that_cannot_be_compared_are_listed_with_the_reason(
 
     from halmd.report import validation_rows
 
-    values = [
-        replace(v, suspect=True) for v in validation_rows.measured_near("Li3YCl6", 300.0, "P-3m1")
-    ]
+    near = validation_rows.measured_near("Li3YCl6", 300.0, "P-3m1")
+    values = [replace(v, suspect=True) for v in near]
     monkeypatch.setattr(validation_rows, "measured_near", lambda *_: values)
     row = validation_row(materials[0], {})
     assert row["not_counted_because"] == "every measured value is in doubt"
