@@ -166,6 +166,11 @@ class DynamicsSettings(Settings):
         return self
 
 
+LATTICE_K = 300.0
+LATTICE_PS = 20.0
+"""Temperature and length of NPT of `halmd lattice`: the volume of a hundred atoms to 0.2 %."""
+
+
 class DiffusionSettings(Settings):
     """How displacements become a diffusivity."""
 
