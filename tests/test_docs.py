@@ -51,7 +51,11 @@ NOT_RUN: dict[str, dict[str, str]] = {
         "halmd potential my.model": "imports torch; tests/potentials/test_registry.py does it",
         "halmd potential medium-mpa-0": "downloads a foundation model",
     },
-    "dynamics.md": {"halmd temperatures": "two minutes of molecular dynamics"},
+    "dynamics.md": {
+        "halmd temperatures": "two minutes of molecular dynamics",
+        "halmd lattice": "minutes of molecular dynamics; tests/dynamics/test_lattice.py",
+        "snakemake": "molecular dynamics; tests/workflow has the target",
+    },
     "clusters.md": {
         "pip install": "from a registry",
         "python -m venv": "an environment of a node's own, from a registry",

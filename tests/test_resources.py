@@ -48,6 +48,12 @@ def test_by_hand() -> None:
     adaptive = sizes(production_ps=10, target_relative_error=0.2, max_ps=100)
     assert adaptive.dynamics_minutes("Li3YCl6", 1) == 13
     assert sizes(production_ps=10).equilibrate_minutes("Li3YCl6", 1) >= 10
+    # Two orderings of 20 ps NPT, whatever the runs' own equilibration.
+    assert sizes(equilibration_ps=1).lattice_minutes("Li3YCl6", 1) == 10
+    slow = {"cluster": {"ms_per_atom_step": 2}}
+    one_ps = 2 * 1.3 * 500 * 30 * 2 / 60_000
+    assert sizes(**slow).lattice_minutes("Li3YCl6", 1) > 5 + 1.5 * 20 * one_ps
+    assert sizes(**slow).lattice_minutes("Li3YCl6", 1) < 5 + 1.5 * 25 * one_ps
     many = sizes(production_ps=100, replicas=10)
     assert many.batch_minutes("Li3YCl6", 1) > 10 * 4 * 5
 

@@ -27,6 +27,7 @@ EQUILIBRATION = (
     "thermostat_time_ps",
     "barostat_time_ps",
 )
+LATTICE = ("timestep_fs", "thermostat_time_ps", "barostat_time_ps")
 PRODUCTION = (
     "engine",
     "timestep_fs",
@@ -45,7 +46,7 @@ RAMP = (
 )
 ONE_LENGTH = ("production_ps",)
 LENGTH_BY_ERROR = ("target_relative_error", "min_ps", "max_ps")
-"""Settings that `halmd equilibrate`, `halmd dynamics` and `halmd temperatures` depend on."""
+"""Settings that `halmd equilibrate`, `lattice`, `dynamics` and `temperatures` depend on."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ from halmd.cli_report import (
 from halmd.cli_structure import add, compositions, prototypes, structure
 from halmd.cli_transport import density, diffusion, jumps, vanhove
 from halmd.config import (
+    LATTICE_K,
+    LATTICE_PS,
     ArrheniusSettings,
     DiffusionSettings,
     DynamicsSettings,
@@ -173,6 +175,61 @@ def equilibrate(
     result = run(atoms, loaded, settings, target_K=temperature_K, seed=seed)
     write_equilibrated(result, output, record)
     typer.echo(f"{output}: {result.record['verdict']}")
+
+
+@app.command()
+def lattice(
+    orderings: Annotated[
+        list[Path], typer.Argument(help="Orderings (.extxyz) of one folder of `halmd structure`.")
+    ],
+    potential: Annotated[Path, typer.Option(help="potential.json of `halmd potential`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="lattice.json")],
+    temperature_K: Annotated[
+        float, typer.Option("--temperature-K", help="Of NPT, in K.")
+    ] = LATTICE_K,
+    seed: int = 0,
+    timestep_fs: float = _DYNAMICS.timestep_fs,
+    equilibration_ps: float = LATTICE_PS,
+    thermostat_time_ps: float = _DYNAMICS.thermostat_time_ps,
+    barostat_time_ps: float = _DYNAMICS.barostat_time_ps,
+    scratch: Annotated[
+        Path | None, typer.Option(help="Folder that keeps orderings which are done.")
+    ] = None,
+    accept_extrapolation: bool = False,
+) -> None:
+    """Lattice constants in NPT, at no pressure, beside the measured ones."""
+    settings = settings_of(
+        DynamicsSettings,
+        temperatures_K=[temperature_K],
+        timestep_fs=timestep_fs,
+        equilibration_ps=equilibration_ps,
+        thermostat_time_ps=thermostat_time_ps,
+        barostat_time_ps=barostat_time_ps,
+        frame_interval_fs=timestep_fs,
+        checkpoint_interval_ps=timestep_fs / 1000,
+    )
+    folders = sorted({path.parent for path in orderings})
+    if len(folders) > 1:
+        raise HalmdError(f"{folders[0]}, {folders[1]}: give orderings of one material, one folder")
+    from halmd.files import read_json, write_json
+
+    summary = read_json(folders[0] / "orderings.json")
+    first, loaded = structure_and_potential(orderings[0], potential, accept_extrapolation)
+    others = [read_structure(path) for path in orderings[1:]]
+    from halmd.dynamics.lattice import in_words
+    from halmd.dynamics.lattice import lattice as measure
+
+    found = measure(
+        dict(zip([path.stem for path in orderings], [first, *others], strict=True)),
+        summary,
+        loaded,
+        settings,
+        target_K=temperature_K,
+        seed=seed,
+        scratch=scratch,
+    )
+    write_json(output, found)
+    typer.echo(f"{output}: " + "\n  ".join(in_words(found)))
 
 
 @app.command()

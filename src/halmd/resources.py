@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 from halmd.campaign import material_named, n_runs
-from halmd.config import Campaign
+from halmd.config import LATTICE_PS, Campaign
 from halmd.structures.plan import Plan
 
 _SLACK = 1.5
@@ -48,13 +48,19 @@ class JobSizes:
         adaptive = dynamics.target_relative_error is not None
         return self._steps(dynamics.max_ps if adaptive else dynamics.production_ps)
 
-    def _equilibration_steps(self) -> float:
-        npt = self._steps(self._campaign.dynamics.equilibration_ps) + _RELAXATION_STEPS
+    def _equilibration_steps(self, length_ps: float | None = None) -> float:
+        own_ps = self._campaign.dynamics.equilibration_ps
+        npt = self._steps(own_ps if length_ps is None else length_ps) + _RELAXATION_STEPS
         return _WITH_STRESS * npt + self._steps(_SETTLE_PS)
 
     def equilibrate_minutes(self, material: str, attempt: int) -> int:
         """For relaxation and NPT of one run, which a killed job begins anew."""
         return self._minutes(material, self._equilibration_steps(), attempt)
+
+    def lattice_minutes(self, material: str, attempt: int) -> int:
+        """For relaxation and NPT of all orderings of a material, one after the other."""
+        orderings = self._campaign.structure.n_orderings
+        return self._minutes(material, orderings * self._equilibration_steps(LATTICE_PS), attempt)
 
     def dynamics_minutes(self, material: str, attempt: int) -> int:
         """For the production of one run."""

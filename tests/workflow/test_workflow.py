@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 import yaml
 
 from halmd.campaign import options, with_temperature
+from halmd.cli import app
 from halmd.config import Campaign, DynamicsSettings, StructureSettings
 from halmd.files import read_json
 from halmd.trajectory import read_trajectory
@@ -49,9 +51,9 @@ def halmd_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return started(folder, "halmd.cli", "run", *arguments, *SNAKEMAKE_OPTIONS, path=os.defpath)
 
 
-def to_run(folder: Path) -> dict[str, int]:
+def to_run(folder: Path, *targets: str) -> dict[str, int]:
     """Jobs that a dry run announces, by rule."""
-    done = snakemake(folder, "--dry-run")
+    done = snakemake(folder, "--dry-run", *targets)
     assert done.returncode == 0, done.stderr
     text = done.stdout + done.stderr
     table = text.partition("Job stats:")[2].partition("total")[0]
@@ -256,6 +258,23 @@ def test_bad_campaign_stops_with_one_line_and_touches_nothing(
     assert "Traceback" not in done.stderr
     after = sorted(str(path) for path in finished.rglob("*") if ".snakemake" not in str(path))
     assert after == before
+
+
+def test_lattice_constants_are_asked_for_by_a_target_of_their_own(tmp_path: Path) -> None:
+    shutil.copy(HERE / "toy.py", tmp_path)
+    edit(tmp_path, materials=[{"formula": "Li3YCl6"}, {"formula": "Li3ErCl6"}],
+         accept_extrapolation=True)  # fmt: skip
+    assert to_run(tmp_path, "lattices") == {
+        "potential": 1, "structure": 2, "lattice": 2, "lattices": 1,
+    }  # fmt: skip
+    assert not {"lattice", "lattices"} & to_run(tmp_path).keys()
+    done = snakemake(tmp_path, "--dry-run", "--printshellcmds", "results/Li3ErCl6/lattice.json")
+    (command,) = re.findall(r"halmd lattice ([^>]*)", done.stdout + done.stderr)
+    words = command.split()
+    # Raises for options that the command does not have.
+    typer.main.get_command(app).commands["lattice"].make_context("lattice", list(words))
+    assert words[:2] == [f"results/Li3ErCl6/orderings/{n:02d}.extxyz" for n in range(2)]
+    assert "--accept-extrapolation" in words
 
 
 def test_temperatures_that_are_looked_for_decide_the_runs(copy: Path) -> None:

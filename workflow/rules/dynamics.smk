@@ -94,6 +94,37 @@ rule equilibrate:
         "> {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
 
 
+# Lattice constants at room temperature, on request (`snakemake lattices`).
+rule lattice:
+    input:
+        orderings=[
+            f"{RESULTS}/{{material}}/orderings/{n:02d}.extxyz"
+            for n in range(CAMPAIGN.structure.n_orderings)
+        ],
+        summary=f"{RESULTS}/{{material}}/orderings/orderings.json",
+        potential=POTENTIAL,
+    output:
+        f"{RESULTS}/{{material}}/lattice.json",
+    params:
+        scratch=f"{WORK}/{{material}}/lattice",
+        seed=lambda w: seed_of(CAMPAIGN, "lattice", w.material),
+        settings=options(CAMPAIGN.dynamics, LATTICE),
+        extrapolation=EXTRAPOLATION,
+    log:
+        f"{WORK}/logs/{{material}}/lattice.log",
+    benchmark:
+        f"{WORK}/benchmarks/{{material}}/lattice.tsv"
+    threads: 1
+    retries: retries(2)
+    resources:
+        mem_mb=2000,
+        runtime=lambda w, attempt: NEEDS.lattice_minutes(w.material, attempt),
+    shell:
+        "OMP_NUM_THREADS={threads} halmd lattice {input.orderings} --potential {input.potential} "
+        "--output {output} --scratch {params.scratch} --seed {params.seed} {params.settings} "
+        "{params.extrapolation} > {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
+
+
 rule dynamics:
     input:
         start=f"{RESULTS}/{RUN}/equilibrated.extxyz",

@@ -146,15 +146,16 @@ def equilibrate_in(
     *,
     target_K: float,
     seed: int,
+    show_progress: bool = False,
 ) -> Path:
     """File of a settled start in a scratch folder, found there or made now; its record is beside.
 
-    Both are named by a fingerprint of all that decides them.
+    Both are named by a fingerprint of all that decides them, the record with .json at its end.
     """
     start, record = _kept_in(scratch, atoms, loaded, settings, target_K, seed)
     if not (start.is_file() and record.is_file()):
         result = equilibrate(
-            atoms, loaded, settings, target_K=target_K, seed=seed, show_progress=False
+            atoms, loaded, settings, target_K=target_K, seed=seed, show_progress=show_progress
         )
         write_equilibrated(result, start, record)
     return start
