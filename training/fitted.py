@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from halmd.distill.settings import DistillSettings, load_distill
-from halmd.distill.stages import MADE_OF, model_file, student_names
+from halmd.distill.stages import MADE_OF, explorer_of, model_file, student_names
 from halmd.files import sha256, write_text
 
 FOLDER = Path(__file__).resolve().parent / "fitted"
@@ -25,7 +25,8 @@ def kept(settings: DistillSettings) -> list[Path]:
     """Files worth keeping, below the folder of the distillation."""
     found: list[Path] = []
     finished = [name for name in student_names(settings) if not name.startswith("explorer-")]
-    for student in finished:
+    # In whose cells teacher and student diffuse.
+    for student in dict.fromkeys([*finished, explorer_of(settings, "test")]):
         model = model_file(settings, student)
         if model.is_file():
             found += [model, *(model.with_name(name) for name in OF_A_FIT)]
