@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_cells import RECORD
 
-from halmd.composition import parse_formula
+from halmd.composition import check_neutral, parse_formula
 from halmd.config import Settings
 from halmd.distill.card import covered_starts
 from halmd.distill.judge import trained_crystals, trained_elements
@@ -33,6 +33,14 @@ def test_the_shipped_recipe_is_valid() -> None:
     assert settings.folder == Path("work/distill/halmd-halide-1")
     assert {"Li", "Y", "Cl", "Br"} <= set(settings.elements)
     assert list(settings.elements) == sorted(set(settings.elements))
+
+
+@pytest.mark.parametrize("name", ["halmd-halide-1", "halmd-halide-2"])
+def test_formulas_of_the_recipes_are_neutral(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    settings = load_distill(Path("training") / f"{name}.yaml")
+    for item in [item for family in settings.families for item in family.compositions]:
+        check_neutral(item.formula, settings.mobile, item.oxidation_states)
 
 
 def test_the_shipped_recipe_teaches_every_metal_with_every_halogen() -> None:
