@@ -92,9 +92,12 @@ def _better_on_gpu(record: dict[str, Any]) -> bool:
     return has_gpu() and model.is_file() and _torch_device() == "cuda"
 
 
-_COMPILED_WITH = "-ffast-math -march=native -O1 -ftree-vectorize"
-"""GCC's -O3, which the evaluator asks for, spends minutes on the straight-line products of a model
-with vectors (64x0e+64x1o: over three, instead of seven seconds). Steps are as fast within 4 %."""
+_COMPILED_WITH = (
+    "-ffast-math -march=native -fno-tree-pre -fno-code-hoisting -fno-gcse -fno-gcse-after-reload"
+)
+"""What the evaluator takes beside -O3, without passes in which GCC spends minutes on the
+straight-line products of a model with vectors (64x0e + 64x1o: 250 s of CPU, 8 without them) and
+which make no step faster."""
 
 
 def native_environment(cache: Path) -> None:
