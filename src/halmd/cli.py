@@ -144,17 +144,13 @@ def equilibrate(
     accept_extrapolation: bool = False,
 ) -> None:
     """Relax, run NPT, and write a settled start at the mean cell."""
-    settings = settings_of(
-        DynamicsSettings,
-        temperatures_K=[temperature_K],
-        timestep_fs=timestep_fs,
+    settings = _npt_settings(
+        temperature_K,
+        timestep_fs,
         pressure_GPa=pressure_GPa,
         equilibration_ps=equilibration_ps,
         thermostat_time_ps=thermostat_time_ps,
         barostat_time_ps=barostat_time_ps,
-        # Frames and checkpoints belong to production; any timestep will do here.
-        frame_interval_fs=timestep_fs,
-        checkpoint_interval_ps=timestep_fs / 1000,
     )
     atoms, loaded = structure_and_potential(ordering, potential, accept_extrapolation)
     from halmd.dynamics.equilibrate import equilibrate as run
@@ -175,6 +171,19 @@ def equilibrate(
     result = run(atoms, loaded, settings, target_K=temperature_K, seed=seed)
     write_equilibrated(result, output, record)
     typer.echo(f"{output}: {result.record['verdict']}")
+
+
+def _npt_settings(temperature_K: float, timestep_fs: float, **values: Any) -> DynamicsSettings:
+    """Settings of a command that ends with NPT."""
+    return settings_of(
+        DynamicsSettings,
+        temperatures_K=[temperature_K],
+        timestep_fs=timestep_fs,
+        # Frames and checkpoints belong to production; any timestep will do here.
+        frame_interval_fs=timestep_fs,
+        checkpoint_interval_ps=timestep_fs / 1000,
+        **values,
+    )
 
 
 @app.command()
@@ -198,24 +207,26 @@ def lattice(
     accept_extrapolation: bool = False,
 ) -> None:
     """Lattice constants in NPT, at no pressure, beside the measured ones."""
-    settings = settings_of(
-        DynamicsSettings,
-        temperatures_K=[temperature_K],
-        timestep_fs=timestep_fs,
+    settings = _npt_settings(
+        temperature_K,
+        timestep_fs,
         equilibration_ps=equilibration_ps,
         thermostat_time_ps=thermostat_time_ps,
         barostat_time_ps=barostat_time_ps,
-        frame_interval_fs=timestep_fs,
-        checkpoint_interval_ps=timestep_fs / 1000,
     )
     folders = sorted({path.parent for path in orderings})
     if len(folders) > 1:
         raise HalmdError(f"{folders[0]}, {folders[1]}: give orderings of one material, one folder")
     from halmd.files import read_json, write_json
 
-    summary = read_json(folders[0] / "orderings.json")
     first, loaded = structure_and_potential(orderings[0], potential, accept_extrapolation)
     others = [read_structure(path) for path in orderings[1:]]
+    beside = folders[0] / "orderings.json"
+    if not beside.is_file():
+        raise HalmdError(
+            f"{beside}: no such file; orderings are read as `halmd structure` left them"
+        )
+    summary = read_json(beside)
     from halmd.dynamics.lattice import in_words
     from halmd.dynamics.lattice import lattice as measure
 

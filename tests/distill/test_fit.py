@@ -250,6 +250,17 @@ def test_a_fit_goes_on_from_an_earlier_one(tmp_path: Path, say: Say) -> None:
         assert torch.allclose(values, after[name], atol=1e-6), name
 
 
+def assert_same_function(one: Path, other: Path) -> None:
+    """Energies of a crystal by two models."""
+    batch = network.bare_batch(chloride(), ELEMENTS, SHAPE.r_max_A)
+    energies = []
+    for path in (one, other):
+        model = torch.load(path, weights_only=False)
+        p = {name: values.detach() for name, values in model.named_parameters()}
+        energies.append(network.energy_function(model)(p, batch, batch[0]).detach())
+    assert torch.allclose(energies[0], energies[1], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.torch
 @pytest.mark.usefixtures("in_this_process")
 def test_a_student_with_vectors_begins_as_one_of_scalars(tmp_path: Path, say: Say) -> None:
@@ -266,13 +277,7 @@ def test_a_student_with_vectors_begins_as_one_of_scalars(tmp_path: Path, say: Sa
         start_from=tmp_path / "one",
         say=say,
     )
-    batch = network.bare_batch(chloride(), ELEMENTS, SHAPE.r_max_A)
-    energies = []
-    for path in (tmp_path / "one" / "s.model", tmp_path / "two" / "t.model"):
-        model = torch.load(path, weights_only=False)
-        p = {name: values.detach() for name, values in model.named_parameters()}
-        energies.append(network.energy_function(model)(p, batch, batch[0]).detach())
-    assert torch.allclose(energies[0], energies[1], rtol=1e-4, atol=1e-6)
+    assert_same_function(tmp_path / "one" / "s.model", tmp_path / "two" / "t.model")
 
 
 @pytest.mark.torch
@@ -298,11 +303,5 @@ def test_a_student_of_more_elements_begins_as_one_of_fewer(tmp_path: Path, say: 
     )
     embedding = "node_embedding.linear.weight"
     assert after[embedding].numel() * len(ELEMENTS) == before[embedding].numel() * len(wider)
-    batch = network.bare_batch(chloride(), ELEMENTS, SHAPE.r_max_A)
-    energies = []
-    for path in (tmp_path / "one" / "s.model", tmp_path / "two" / "t.model"):
-        # Without bromine again, which no snapshot has.
-        model = torch.load(path, weights_only=False)
-        p = {name: values.detach() for name, values in model.named_parameters()}
-        energies.append(network.energy_function(model)(p, batch, batch[0]).detach())
-    assert torch.allclose(energies[0], energies[1], rtol=1e-4, atol=1e-6)
+    # Without bromine again, which no snapshot has.
+    assert_same_function(tmp_path / "one" / "s.model", tmp_path / "two" / "t.model")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from halmd.distill.distill import needed_by_fit
+from halmd.distill.distill import load_checked, needed_by_fit
 from halmd.distill.settings import load_distill
 from halmd.distill.stages import made_of, model_file, starting_model
 from halmd.errors import HalmdError
@@ -95,6 +95,13 @@ def test_a_new_element_that_begins_as_nothing_known_is_one_line() -> None:
     Path("second.yaml").write_text(text)
     with pytest.raises(HalmdError, match="say which of Cl, Li, Y In begins as"):
         load_distill(Path("second.yaml"))
+
+
+def test_a_widened_student_of_another_shape_is_refused_and_not_begun_anew() -> None:
+    text = SECOND.format(include="first.yaml") + WIDEN.replace("16x0e", "24x0e")
+    Path("second.yaml").write_text(text + "cells: [{min_length_A: 6.0, held_out: 1}]\n")
+    with pytest.raises(HalmdError, match=r"no student has the shape of that of first\.yaml"):
+        load_checked(Path("second.yaml"))
 
 
 def test_a_student_that_is_not_included_cannot_be_widened() -> None:

@@ -23,6 +23,7 @@ from halmd.distill.stages import (
     snapshot_file,
     starting_model,
     student_names,
+    widened_from,
 )
 from halmd.errors import HalmdError
 from halmd.files import read_json, write_json
@@ -49,6 +50,11 @@ def load_checked(config: Path) -> DistillSettings:
         raise HalmdError(
             f"{config}: nothing is held out for the test; give a cell `held_out: 1`, or a "
             "composition `held_out: true`"
+        )
+    if settings.widen and not any(widened_from(settings, s) for s in student_names(settings)):
+        raise HalmdError(
+            f"{config}: widen: no student has the shape of that of {settings.widen.student}; give "
+            "the first explorer, or the student, its hidden_irreps, r_max_A and radial"
         )
     teacher_python(settings.teacher)
     check_made_of(settings)
