@@ -26,10 +26,10 @@ from halmd.dynamics.engines.ase import nvt, start_velocities, temperature_K
 from halmd.errors import HalmdError
 from halmd.potentials.evaluators import load
 
-TIMESTEPS_FS = (1.0, 2.0, 3.0)
+TIMESTEPS_FS = (1.0, 2.0, 3.0, 4.0)
 TEMPERATURES_K = (500.0, 800.0)
 THERMALISE_PS = 2.0
-SAMPLE_FS = 6.0
+SAMPLE_FS = 12.0
 BLOCKS = 5
 
 

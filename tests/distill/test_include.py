@@ -1,11 +1,13 @@
 """A second distillation that learns the labels of a first one, and is judged on both."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from halmd.distill import stages
 from halmd.distill.distill import load_checked, needed_by_fit
-from halmd.distill.settings import load_distill
+from halmd.distill.settings import DistillSettings, load_distill
 from halmd.distill.stages import made_of, model_file, starting_model
 from halmd.errors import HalmdError
 
@@ -59,6 +61,35 @@ def test_chains_are_refused() -> None:
         load_distill(Path("third.yaml"))
 
 
+@pytest.mark.parametrize(("share", "theirs"), [(1.0, 40), (0.25, 10)])
+def test_fits_learn_a_share_of_what_the_first_has_labelled(
+    monkeypatch: pytest.MonkeyPatch, share: float, theirs: int
+) -> None:
+    Path("second.yaml").write_text(
+        SECOND.format(include="first.yaml") + f"included_share: {share}\n"
+    )
+    settings = load_distill(Path("second.yaml"))
+    learnt: list[str] = []
+
+    def labelled(whose: DistillSettings, stage: str) -> list[str]:
+        return [f"{whose.name} {stage} {n}" for n in range(40 if whose.name == "first" else 3)]
+
+    def fitted(data: list[str], *others: object, **options: object) -> Path:
+        learnt.extend(data)
+        return Path("model")
+
+    monkeypatch.setattr(stages, "labelled_stage", labelled)
+    monkeypatch.setattr(stages, "pushed_in", lambda found, seed: found)
+    monkeypatch.setattr(stages, "fit", fitted)
+    stages.fit_student(settings, "final", lambda text: None)
+    assert len(set(learnt)) == len(learnt)
+    counts = Counter(" ".join(name.split()[:2]) for name in learnt)
+    assert counts == {
+        "second seeds": 3,
+        **{f"first {s}": theirs for s in ("seeds", "generation-1")},
+    }
+
+
 def test_a_missing_file_is_one_line() -> None:
     Path("second.yaml").write_text(SECOND.format(include="nothing.yaml"))
     with pytest.raises(HalmdError, match=r"nothing\.yaml"):
@@ -88,6 +119,19 @@ def test_the_first_student_begins_as_the_finished_one_of_the_first() -> None:
     )
     changed = made_of(load_distill(Path("second.yaml")), "explorer-1")
     assert {key for key in changed if changed[key] != before[key]} == {"widened"}
+
+
+def test_members_of_the_committee_begin_as_their_namesakes_where_there_are_any() -> None:
+    Path("first.yaml").write_text(
+        FIRST.format(weight=1.0, seed=0) + "student: {hidden_irreps: 16x0e}\ncommittee: 1\n"
+    )
+    text = SECOND.format(include="first.yaml") + WIDEN
+    Path("second.yaml").write_text(text + "committee: 2\n")
+    settings = load_distill(Path("second.yaml"))
+    theirs = Path("work/distill/first/committee-1/committee-1.model")
+    assert starting_model(settings, "committee-1") == theirs
+    assert theirs in needed_by_fit(settings, "committee-1")
+    assert starting_model(settings, "committee-2") is None
 
 
 def test_a_new_element_that_begins_as_nothing_known_is_one_line() -> None:

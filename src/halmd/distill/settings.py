@@ -284,6 +284,9 @@ class DistillSettings(Settings):
     """Elements that get room in the student beside those of the compositions, to widen it later."""
     include: tuple[str, ...] = ()
     """Other distillation files: their labels are learnt too, and their tests are judged."""
+    included_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the snapshots of those files that is learnt, drawn at random: a student that begins
+    as theirs (`widen`) needs only to be kept from forgetting. All of their hard cores are."""
     widen: WidenSettings | None = None
     """Begin with the finished student of another distillation, which had fewer elements."""
     teacher: TeacherSettings

@@ -160,8 +160,9 @@ def made_of(settings: DistillSettings, name: str) -> dict[str, Any]:
             other.name: fingerprint(made_of(other, stage_names(other)[-2]))
             for other in settings.with_included()[1:]
         },
+        **({"included_share": settings.included_share} if settings.included_share < 1 else {}),
         **({parent: before(parent)} if parent else {}),
-        **({"widened": fingerprint(made_of(wider, "final")), "like": like} if wider else {}),
+        **({"widened": fingerprint(made_of(*wider)), "like": like} if wider else {}),
     }
 
 
@@ -387,6 +388,8 @@ def fit_student(settings: DistillSettings, student: str, say: Say) -> Path:
     data = []
     for whose, stage in stages:
         found = labelled_stage(whose, stage)
+        if whose is not settings and stage != "cores":
+            found = _share(found, settings.included_share, settings.seed)
         data += pushed_in(found, seed=settings.seed) if stage == "cores" else found
     _claim(settings, student)
     begins_as = starting_model(settings, student)
@@ -405,6 +408,13 @@ def fit_student(settings: DistillSettings, student: str, say: Say) -> Path:
     )
 
 
+def _share(data: list[Labelled], share: float, seed: int) -> list[Labelled]:
+    """This share of the snapshots, drawn at random, in their order."""
+    rng = np.random.default_rng(seed)
+    kept = rng.choice(len(data), size=round(share * len(data)), replace=False)
+    return [data[i] for i in np.sort(kept)]
+
+
 def parent_of(settings: DistillSettings, student: str) -> str | None:
     """The student whose weights another goes on from, if any."""
     # A committee must not share its beginnings: its members would agree where none is right.
@@ -420,12 +430,19 @@ def parent_of(settings: DistillSettings, student: str) -> str | None:
     return None
 
 
-def widened_from(settings: DistillSettings, student: str) -> DistillSettings | None:
-    """The distillation whose finished student another begins as, with further elements, if any."""
-    if settings.widen is None or student.startswith("committee-") or parent_of(settings, student):
+def widened_from(settings: DistillSettings, student: str) -> tuple[DistillSettings, str] | None:
+    """The distillation, and which of its students, that another begins as, if any.
+
+    The finished one, which knows all; a member of the committee, the member of the same number:
+    those began apart, and stay so.
+    """
+    if settings.widen is None or parent_of(settings, student):
         return None
     other = load_distill(Path(settings.widen.student))
-    return other if _same_shape(shape_of(settings, student), other.student) else None
+    name = student if student.startswith("committee-") else "final"
+    known = name in student_names(other)
+    same = _same_shape(shape_of(settings, student), other.student)
+    return (other, name) if known and same else None
 
 
 def starting_model(settings: DistillSettings, student: str) -> Path | None:
@@ -433,7 +450,7 @@ def starting_model(settings: DistillSettings, student: str) -> Path | None:
     if parent := parent_of(settings, student):
         return model_file(settings, parent)
     wider = widened_from(settings, student)
-    return model_file(wider, "final") if wider else None
+    return model_file(*wider) if wider else None
 
 
 def shape_of(settings: DistillSettings, student: str) -> StudentSettings:
