@@ -122,7 +122,7 @@ def test_jobs_killed_in_every_way_lose_nothing(tmp_path: Path, cluster: slurm.Sl
         # One minute is the shortest that Slurm kills after.
         *("--set-resources", "equilibrate:runtime=attempt"),
     )
-    judge = snakemake(local, "trajectories", *HERE)
+    running = [process]
     watch = Watch(here, cluster, process)
     try:
         job, pid = watch.wait("700 K runs, for scancel", watch.production("700K"))
@@ -135,12 +135,15 @@ def test_jobs_killed_in_every_way_lose_nothing(tmp_path: Path, cluster: slurm.Sl
         # Its jobs are lost and queued again, to begin in two minutes; it comes back by itself.
         lost = ("state=down", "reason=test")
         cluster.ask("scontrol", "update", f"nodename={cluster.node}", *lost)
+        # While it is away the cores are free; before, runs that wait for one end unseen.
+        judge = snakemake(local, "trajectories", *HERE)
+        running.append(judge)
         while process.poll() is None:
             assert time.monotonic() < watch.until, watch.log()[-4000:]
             watch.whole()
             time.sleep(0.5)
     finally:
-        for each in (process, judge):
+        for each in running:
             if each.poll() is None and sys.exc_info()[0]:
                 each.kill()
     assert process.returncode == 0, watch.log()[-4000:]
