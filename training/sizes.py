@@ -1,10 +1,12 @@
 """What a larger student buys: held-out errors against milliseconds a step.
 
-    python training/sizes.py training/halmd-halide-1.yaml [--epochs 12] [--shapes 16x0e 32x0e ...]
+    python training/sizes.py training/halmd-halide-1.yaml [--epochs 12] [--share 1]
+        [--shapes 16x0e 32x0e ...]
 
-Fits every shape to the same labelled snapshots with the same settings, tests it on the snapshots of
-the test (labelled before: run `halmd distill` first), and times the native evaluator on 60 atoms.
-A shape is written NxLe[,r=CUTOFF][,radial=A-B-C]. Fits are kept, so a second call only prints.
+Fits every shape to the same labelled snapshots (all, or a share drawn at random) with the same
+settings, tests it on the snapshots of the test (labelled before: run `halmd distill` first), and
+times the native evaluator on 60 atoms. A shape is written NxLe[,r=CUTOFF][,radial=A-B-C]. Fits are
+kept, so a second call only prints.
 """
 
 import argparse
@@ -57,15 +59,17 @@ def milliseconds_per_step(settings: DistillSettings, calculator: Any) -> float:
     return 1000 * float(np.median(times[20:]))
 
 
-def study(settings: DistillSettings, word: str, epochs: int) -> dict[str, Any]:
+def study(settings: DistillSettings, word: str, epochs: int, share: float) -> dict[str, Any]:
     """Fit one shape and judge it."""
     shape = parse(word, settings.student, epochs)
     name = word.replace(",", "_").replace("=", "")
-    folder = settings.folder / "sizes" / f"{name}-{epochs}"
+    folder = settings.folder / "sizes" / f"{name}-{epochs}-{share:g}"
     record = folder / "record.json"
     if record.exists():
         return read_json(record)
     data = [x for s in stage_names(settings)[:-1] for x in labelled_stage(settings, s)]
+    drawn = np.random.default_rng(settings.seed).random(len(data)) < share
+    data = [entry for entry, taken in zip(data, drawn, strict=True) if taken]
     began = time.perf_counter()
     model = fit(
         data,
@@ -101,10 +105,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--share", type=float, default=1.0, help="of the snapshots that is learnt")
     parser.add_argument("--shapes", nargs="+", default=list(DEFAULT))
     arguments = parser.parse_args()
     settings = load_distill(arguments.config)
-    rows = [study(settings, word, arguments.epochs) for word in arguments.shapes]
+    rows = [study(settings, word, arguments.epochs, arguments.share) for word in arguments.shapes]
     print("| student | ms a step | force, meV/Å (of RMS) | Li, meV/Å | meV/atom | fit, min |")
     print("|---|---|---|---|---|---|")
     for row in rows:
