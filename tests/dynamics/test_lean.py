@@ -120,6 +120,15 @@ def test_what_is_no_number_is_told() -> None:
     np.testing.assert_array_equal(atoms.positions, before)
 
 
+def test_an_atom_that_flies_away_is_told() -> None:
+    atoms = moving()
+    atoms.set_velocities(atoms.get_velocities() * 1e4)
+    before = atoms.positions.copy()
+    with pytest.raises(FloatingPointError, match="fly by"):
+        Motion(atoms, IonicToy(), timestep_fs=2.0).run(8)
+    np.testing.assert_array_equal(atoms.positions, before)
+
+
 def test_rescaling_counts_the_degrees_of_freedom_right() -> None:
     """By itself, for four atoms: nine against twelve would be a third too much."""
     rng = np.random.default_rng(11)

@@ -21,7 +21,7 @@ from halmd.distill.exchange import Exchange, exchanged
 from halmd.distill.settings import MDSettings
 from halmd.distill.snapshots import strained
 from halmd.distill.starts import Start, bare
-from halmd.dynamics.lean import Motion, at_rest_as_a_whole, langevin
+from halmd.dynamics.lean import Motion, at_rest_as_a_whole, langevin, refuse_flight
 from halmd.dynamics.stability import closest_contact, contact_limits_A
 from halmd.files import whole_file
 from halmd.potentials.evaluators import native_calculator
@@ -66,6 +66,7 @@ def run_student(
             hydrostatic=True,
             rng=rng,
         )
+        dynamics.attach(lambda: refuse_flight(atoms.get_velocities(), STEP_FS * units.fs))
     else:
         at_rest_as_a_whole(atoms, temperature_K, rng)
         thermostat = langevin(

@@ -127,6 +127,22 @@ class _NativeForces:
         self._reference = positions_A.copy()
 
 
+_FLIGHT_A = 3.0
+
+
+def refuse_flight(velocities: Floats, timestep: float) -> None:
+    """Raise FloatingPointError where an atom would move by more than 3 Å in a step.
+
+    Velocities and timestep in ASE units. No crystal does that, and of atoms far away a neighbour
+    list takes minutes, before any position ceases to be a number.
+    """
+    furthest_A = timestep * float(np.abs(velocities).max(initial=0.0))
+    if not math.isfinite(furthest_A):
+        raise FloatingPointError("positions are no longer numbers")
+    if furthest_A > _FLIGHT_A:
+        raise FloatingPointError(f"an atom would fly by {furthest_A:.0f} Å in one step")
+
+
 Thermostat = Callable[[Floats], Floats]
 """Velocities after a step, of those before it; Å per ASE time."""
 
@@ -246,8 +262,8 @@ class Motion:
     def run(self, steps: int) -> None:
         """Move on; positions and momenta of `atoms` are those of the last step afterwards.
 
-        Raises FloatingPointError when positions cease to be numbers, and leaves `atoms` as they
-        were.
+        Raises FloatingPointError when an atom flies away or positions cease to be numbers, and
+        leaves `atoms` as they were.
         """
         half = 0.5 * self._step
         positions, velocities = self.atoms.positions.copy(), self.atoms.get_velocities()
@@ -262,6 +278,7 @@ class Motion:
                 forces = self._forces_at(positions)
                 # The second half of this step's kick and the first of the next are one.
                 velocities += (self._kick if left else 0.5 * self._kick) * forces
+                refuse_flight(velocities, self._step)
         except Exception as error:
             # Some calculators refuse positions that are not numbers.
             if np.isfinite(positions).all():
