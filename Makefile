@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test cluster setup plots docs lint format validate peers teacher torchsim janus potential clean
+.PHONY: run test validation cluster setup plots docs lint format validate peers teacher torchsim janus potential clean
 
 run: setup
 	halmd run config.yaml
@@ -27,6 +27,11 @@ test: lint
 # Campaigns on a real Slurm of one node, brought up for them: nine minutes, most of them waiting.
 cluster: setup
 	pytest -s -m cluster
+
+# Computed against measured: docs/validation.md again, from the kept results of the campaigns.
+validation: setup
+	halmd validation $(wildcard campaigns/results/*/*/) --output docs/validation.md \
+		--figure docs/images/validation.png --table docs/validation.csv
 
 # Coverage of intervals and agreement with other tools, with their tables: half an hour.
 validate: peers

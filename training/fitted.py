@@ -1,11 +1,14 @@
 """The fitted students of a distillation and what was judged of them, kept between machines.
 
     python training/fitted.py pack training/halmd-halide-1.yaml
+    python training/fitted.py pack training/halmd-halide-2.yaml --weights
     python training/fitted.py unpack training/halmd-halide-1.yaml
 
 `pack` copies students (model, parameters, settings, history) and finished parts of the judgement to
 training/fitted/NAME/, with SHA256SUMS; `unpack` checks the sums and puts all of it back,
 after `labelled.py unpack`: `halmd validate-potential` then goes on with what is not judged yet.
+With `--weights`, of the finished student only what another fit begins with: for one that is not
+good enough to be judged.
 """
 
 import argparse
@@ -37,12 +40,18 @@ def kept(settings: DistillSettings) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def pack(settings: DistillSettings) -> None:
+def weights(settings: DistillSettings) -> list[Path]:
+    """What another fit begins with."""
+    model = model_file(settings, "final")
+    return [path for name in OF_A_FIT if (path := model.with_name(name)).is_file()]
+
+
+def pack(settings: DistillSettings, files: list[Path]) -> None:
     """Copy them into the repository, in place of what was there."""
     target = FOLDER / settings.name
     shutil.rmtree(target, ignore_errors=True)
     lines = []
-    for path in kept(settings):
+    for path in files:
         name = path.relative_to(settings.folder)
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target / name)
@@ -73,9 +82,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=("pack", "unpack"))
     parser.add_argument("config", type=Path)
+    parser.add_argument("--weights", action="store_true", help="no more than a fit needs")
     arguments = parser.parse_args()
     settings = load_distill(arguments.config)
-    {"pack": pack, "unpack": unpack}[arguments.what](settings)
+    if arguments.what == "unpack":
+        unpack(settings)
+    else:
+        pack(settings, weights(settings) if arguments.weights else kept(settings))
 
 
 if __name__ == "__main__":
