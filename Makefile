@@ -30,7 +30,7 @@ cluster: setup
 
 # Computed against measured: docs/validation.md again, from the kept results of the campaigns.
 validation: setup
-	halmd validation $(wildcard campaigns/results/*/*/) --output docs/validation.md \
+	halmd validation $(sort $(wildcard campaigns/results/review/*/)) --output docs/validation.md \
 		--figure docs/images/validation.png --table docs/validation.csv
 
 # Coverage of intervals and agreement with other tools, with their tables: half an hour.

@@ -66,6 +66,12 @@ NOT_RUN: dict[str, dict[str, str]] = {
         "halmd plots": "two materials; tests/report/test_plots.py does it",
         "halmd validation": "two materials; tests/report/test_validation.py does it",
     },
+    "validation.md": {
+        "halmd validation": "tests/report/test_kept_results.py does it",
+        "make validation": "the same",
+        "halmd run": "hours of molecular dynamics",
+        "snakemake": "hours of molecular dynamics",
+    },
     "report.md": {"halmd report": "two materials; tests/report/test_page.py does it"},
     "distill.md": {
         "halmd": "hours of a teacher's labels",
