@@ -70,7 +70,6 @@ NOT_RUN: dict[str, dict[str, str]] = {
         "halmd validation": "tests/report/test_kept_results.py does it",
         "make validation": "the same",
         "halmd run": "hours of molecular dynamics",
-        "snakemake": "hours of molecular dynamics",
     },
     "report.md": {"halmd report": "two materials; tests/report/test_page.py does it"},
     "distill.md": {

@@ -46,12 +46,12 @@ def weights(settings: DistillSettings) -> list[Path]:
     return [path for name in OF_A_FIT if (path := model.with_name(name)).is_file()]
 
 
-def pack(settings: DistillSettings, files: list[Path]) -> None:
+def pack(settings: DistillSettings, *, only_weights: bool = False) -> None:
     """Copy them into the repository, in place of what was there."""
     target = FOLDER / settings.name
     shutil.rmtree(target, ignore_errors=True)
     lines = []
-    for path in files:
+    for path in weights(settings) if only_weights else kept(settings):
         name = path.relative_to(settings.folder)
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target / name)
@@ -88,7 +88,7 @@ def main() -> None:
     if arguments.what == "unpack":
         unpack(settings)
     else:
-        pack(settings, weights(settings) if arguments.weights else kept(settings))
+        pack(settings, only_weights=arguments.weights)
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def test_what_is_no_number_is_told() -> None:
 
 def test_an_atom_that_flies_away_is_told() -> None:
     atoms = moving()
-    atoms.set_velocities(atoms.get_velocities() * 1e4)
+    atoms.set_velocities(atoms.get_velocities() * 1e9)
     before = atoms.positions.copy()
     with pytest.raises(FloatingPointError, match="fly by"):
         Motion(atoms, IonicToy(), timestep_fs=2.0).run(8)

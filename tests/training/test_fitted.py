@@ -53,6 +53,12 @@ def test_they_come_back(packed: DistillSettings) -> None:
     assert after[Path("final/toy.model")] == "content of toy.model"
 
 
+def test_weights_alone_are_what_another_fit_begins_with(packed: DistillSettings) -> None:
+    fitted.pack(packed, only_weights=True)
+    there = {path.name for path in (fitted.FOLDER / "toy").rglob("*") if path.is_file()}
+    assert there == {"job.json", "parameters.pt", "made-of.json", fitted.SUMS}
+
+
 def test_what_is_there_is_left(packed: DistillSettings) -> None:
     model = packed.folder / "final" / "toy.model"
     model.write_text("fitted further")

@@ -25,6 +25,7 @@ from halmd.dynamics import length
 from halmd.dynamics.allowance import Allowance, allowance
 from halmd.dynamics.engines import Engine, engine_for
 from halmd.dynamics.engines.ase import degrees_of_freedom, hold_centre_of_mass, temperature_K
+from halmd.dynamics.lean import FlightError
 from halmd.dynamics.owner import owned
 from halmd.dynamics.progress import Progress
 from halmd.dynamics.stability import (
@@ -269,12 +270,19 @@ class _Run:
 
     def _advance(self) -> bool:
         """Run to the next frame and check it; sets a verdict when it cannot be believed."""
+        flight = None
         try:
             self.engine.run(self.frame_steps)
             finite = bool(np.isfinite(self.engine.forces_eV_per_A()).all())
+        except FlightError as error:
+            flight = str(error)
         except FloatingPointError:
             finite = False
         self.step += self.frame_steps
+        if flight:
+            self.verdict = "temperature_runaway"
+            self.reason = {"at_ps": self.time_ps, "flight": flight}
+            return False
         if not finite:
             self.verdict, self.reason = "nan_forces", {"at_ps": self.time_ps}
             return False

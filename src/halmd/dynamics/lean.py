@@ -127,20 +127,25 @@ class _NativeForces:
         self._reference = positions_A.copy()
 
 
-_FLIGHT_A = 3.0
+_FLIGHT_A = 1e6
+
+
+class FlightError(FloatingPointError):
+    """An atom flies away: a run that has blown up, though its numbers are numbers still."""
 
 
 def refuse_flight(velocities: Floats, timestep: float) -> None:
-    """Raise FloatingPointError where an atom would move by more than 3 Å in a step.
+    """Raise FlightError where an atom would move by more than 1e6 Å in a step.
 
-    Velocities and timestep in ASE units. No crystal does that, and of atoms far away a neighbour
-    list takes minutes, before any position ceases to be a number.
+    Velocities and timestep in ASE units. Of atoms 1e11 Å away a neighbour list takes minutes (its
+    time grows with the distance), before any position ceases to be a number. What flies less far
+    is left to the guards of a run.
     """
     furthest_A = timestep * float(np.abs(velocities).max(initial=0.0))
     if not math.isfinite(furthest_A):
         raise FloatingPointError("positions are no longer numbers")
     if furthest_A > _FLIGHT_A:
-        raise FloatingPointError(f"an atom would fly by {furthest_A:.0f} Å in one step")
+        raise FlightError(f"an atom would fly by {furthest_A:.1e} Å in one step")
 
 
 Thermostat = Callable[[Floats], Floats]
