@@ -110,10 +110,14 @@ def how_far(uncertainty: dict[str, Any]) -> str:
 
 def load_material(folder: Path) -> MaterialResults:
     """Read results/<material>; raises HalmdError when a file is missing or damaged."""
+    if not folder.is_dir():
+        raise HalmdError(f"{folder}: no such folder; name one of a material, as results/Li3YCl6")
     orderings = read_json(folder / "orderings" / "orderings.json")
     files = sorted(folder.glob("*/*K/r*/transport.json"))
     if not files:
         raise HalmdError(f"{folder}: no transport.json yet; run the diffusion step first")
+    if not (folder / "arrhenius.json").is_file():
+        raise HalmdError(f"{folder}: no arrhenius.json yet; run the arrhenius step first")
     return MaterialResults(
         name=folder.name,
         formula=orderings["formula"],
