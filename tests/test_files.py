@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halmd.errors import HalmdError
-from halmd.files import fingerprint, read_json, sha256, whole_file, write_json
+from halmd.files import clear_leftovers, fingerprint, read_json, sha256, whole_file, write_json
 
 
 def test_failure_leaves_the_old_file_and_no_debris(tmp_path: Path) -> None:
@@ -44,6 +44,12 @@ def test_kill_in_the_middle_of_writing_leaves_the_old_file(tmp_path: Path) -> No
     done = subprocess.run([sys.executable, "-c", code, str(target)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert target.read_bytes() == before
+    others = [tmp_path / name for name in (".a.json", ".a.b.json", ".b.12345678.json")]
+    for other in others:
+        other.write_text("of another")
+    assert len(list(tmp_path.iterdir())) == 5
+    clear_leftovers(target)
+    assert sorted(tmp_path.iterdir()) == sorted([target, *others])
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:

@@ -306,10 +306,11 @@ def dynamics(
     )
     found = result["uncertainty"]
     if found and found["extrapolating"]:
+        from halmd.dynamics.uncertainty import extrapolating_file
         from halmd.report.results import how_far
 
         typer.echo(f"  the run leaves what its potential was trained on: {how_far(found)}")
-        if (frames := record.with_name("extrapolating.extxyz")).is_file():
+        if (frames := extrapolating_file(record)).is_file():
             typer.echo(f"  its worst frames: {frames}")
 
 

@@ -1,5 +1,6 @@
 """Files written whole or not at all, and read back with one clear line when they are damaged."""
 
+import glob
 import hashlib
 import json
 import os
@@ -40,6 +41,18 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(*paths: Path) -> None:
+    """Remove temporary files that a killed process left beside `paths`.
+
+    Only for whoever is alone in writing them: another's unfinished file would go too.
+    """
+    for path in paths:
+        # The names that `whole_file` gives, of eight random characters.
+        pattern = f".{glob.escape(path.stem)}.????????{glob.escape(path.suffix)}"
+        for leftover in path.parent.glob(pattern):
+            leftover.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -114,27 +114,42 @@ def test_killed_again_and_again_gives_the_uninterrupted_trajectory(
     tmp_path: Path, each: dict[str, Trajectory], engine: str
 ) -> None:
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
-    kills = 0
+    kills = ended = 0
     for _ in range(5):
         process, before = launch(tmp_path, engine), newest(tmp_path)
         wait_for_checkpoint(tmp_path, process, before)
         # Anywhere within an interval and the writing of its checkpoint.
         time.sleep(rng.uniform(0, 0.15))
         if process.poll() is not None:
+            ended = 1
             break
         process.send_signal(signal.SIGKILL)
         process.wait()
         kills += 1
-        assert not (tmp_path / "run.h5").exists()
-        assert not (tmp_path / "run.json").exists()
+        if (tmp_path / "run.json").exists():
+            # The kill came after the very end; what is declared is whole.
+            assert same(read_trajectory(tmp_path / "run.h5"), each[engine])
+            break
     assert kills >= 3
     process = launch(tmp_path, engine)
     assert process.wait(timeout=120) == 0
     assert same(read_trajectory(tmp_path / "run.h5"), each[engine])
     record = read_json(tmp_path / "run.json")
-    assert record["starts"] == kills + 1
+    assert kills < record["starts"] <= kills + 1 + ended
     assert record["engine"] == engine
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+def test_what_a_kill_left_in_the_middle_of_the_results_is_cleared(
+    tmp_path: Path, uninterrupted: Trajectory
+) -> None:
+    left = [tmp_path / name for name in (".run.a1b2c3d4.h5", ".run.a1b2c3d4.json")]
+    for path in (*left, other := tmp_path / ".other.a1b2c3d4.h5"):
+        path.write_bytes(b"half")
+    run(tmp_path)
+    assert not any(path.exists() for path in left)
+    assert other.exists(), "of another run, which may be writing it"
+    assert same(read_trajectory(tmp_path / "run.h5"), uninterrupted)
 
 
 def test_termination_stops_at_a_checkpoint_and_continues(

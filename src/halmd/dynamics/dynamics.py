@@ -37,9 +37,9 @@ from halmd.dynamics.stability import (
     temperature_off,
     temperature_runaway,
 )
-from halmd.dynamics.uncertainty import look, write_frames
+from halmd.dynamics.uncertainty import extrapolating_file, look, write_frames
 from halmd.errors import HalmdError, OutOfTimeError
-from halmd.files import fingerprint, write_json
+from halmd.files import clear_leftovers, fingerprint, write_json
 from halmd.potentials.evaluators import Loaded
 from halmd.trajectory import Trajectory, write_trajectory
 
@@ -368,6 +368,7 @@ class _Run:
             self.verdict, self.reason = "ok", {}
         columns = saved.load_segments(self.folder, self.step, len(self.heat_K))
         columns = {name: values[: self.frames_of(length_ps)] for name, values in columns.items()}
+        clear_leftovers(trajectory, record, extrapolating_file(record))
         interval_ps = self.settings.frame_interval_fs / 1000
         uncertainty = self._uncertainty(columns["positions_A"], interval_ps, record)
         time_ps = (np.arange(len(columns["temperature"])) * interval_ps).astype(np.float64)
@@ -391,7 +392,7 @@ class _Run:
         self, positions_A: NDArray[np.float32], frame_ps: float, record: Path
     ) -> dict[str, Any] | None:
         """What the committee says of the frames, if there is one; may set the verdict."""
-        path = record.with_name("extrapolating.extxyz")
+        path = extrapolating_file(record)
         wanted_ps, threshold = self.settings.uncertainty_interval_ps, self.loaded.uncertainty
         if not self.loaded.committee or threshold is None or wanted_ps == 0:
             write_frames([], path, {})

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from halmd.dynamics.allowance import Allowance
 from halmd.errors import HalmdError, OutOfTimeError
-from halmd.files import write_json
+from halmd.files import clear_leftovers, write_json
 
 NOTE = "owner.json"
 
@@ -46,6 +46,7 @@ def owned(folder: Path, *, wait: Allowance | None = None) -> Iterator[None]:
             time.sleep(_LOOK_EVERY_S)
         for leftover in (*folder.glob(".checkpoint-*"), *folder.glob(".segment-*")):
             leftover.unlink()
+        clear_leftovers(folder / NOTE)
         write_json(
             folder / NOTE,
             {

@@ -117,6 +117,11 @@ def _worst(largest: Floats, limit: float) -> list[int]:
     return taken
 
 
+def extrapolating_file(record: Path) -> Path:
+    """Where the frames that the committee doubts lie, beside the record of their run."""
+    return record.with_name("extrapolating.extxyz")
+
+
 def write_frames(frames: Sequence[Atoms], path: Path, info: dict[str, Any]) -> None:
     """Write the worst frames for `halmd distill`, whole; an older file goes when there are none."""
     if not frames:
