@@ -82,6 +82,12 @@ def test_extreme_snapshots_are_left_to_the_repulsion() -> None:
     assert usable([entry, pressed], 300.0) == [entry]
 
 
+def test_snapshots_of_an_atom_that_flew_away_are_not_learnt() -> None:
+    entry, flown = labelled(chloride(Y=1)), labelled(chloride(Y=1))
+    flown.atoms.positions[3, 0] = 1e9
+    assert usable([entry, flown], 300.0) == [entry]
+
+
 def test_too_few_snapshots_are_one_line(tmp_path: Path, say: Say) -> None:
     with pytest.raises(HalmdError, match="3 usable snapshots are too few") as caught:
         fit(

@@ -29,10 +29,21 @@ PARENT = "HALMD_PARENT"
 
 _LOOK_EVERY_S = 1.0
 
+_FLOWN_A = 1e4
+"""Further from the origin than any cell, and than any ion in the cells of the longest run."""
+
 
 def usable(labelled: Sequence[Labelled], max_force_eV_per_A: float) -> list[Labelled]:
-    """Snapshots whose largest force is not of the kind that only ZBL should decide."""
-    return [x for x in labelled if np.abs(x.forces_eV_per_A).max() < max_force_eV_per_A]
+    """Snapshots whose largest force is not of the kind that only ZBL should decide.
+
+    Nor of a run whose atoms flew away: a neighbour list of those takes minutes, or never ends.
+    """
+    return [
+        x
+        for x in labelled
+        if np.abs(x.forces_eV_per_A).max() < max_force_eV_per_A
+        and np.abs(x.atoms.positions).max() < _FLOWN_A
+    ]
 
 
 def fit(
