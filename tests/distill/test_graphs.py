@@ -20,6 +20,7 @@ from halmd.distill.graphs import (
     by_room,
     capacities,
     edges_of,
+    element_shifts,
     free_atom_energies,
     graph,
     numbers,
@@ -204,6 +205,19 @@ def test_free_atoms_are_found_again() -> None:
     assert found == pytest.approx({**FREE_EV, "Zr": 0.0}, abs=1e-9)
     shifted = free_atom_energies(entries, ELEMENTS, known={"Y": FREE_EV["Y"] + 1.0})
     assert shifted["Y"] == FREE_EV["Y"] + 1.0
+
+
+def test_what_is_missed_by_element_is_found_and_nothing_else() -> None:
+    elements = (*ELEMENTS, "Zr")
+    every = [chloride(Y=1), chloride(Y=2), Atoms("LiCl", cell=[5] * 3), Atoms("Cl2", cell=[9] * 3)]
+    graphs = [graph(labelled(a), dict.fromkeys(elements, 0.0), elements, R_MAX_A) for a in every]
+    shifts = np.array([0.3 * (1 + k) for k in range(len(ELEMENTS))] + [0.0])
+    missed = np.array([shifts[g.species].sum() for g in graphs])
+    assert element_shifts(graphs, missed, 4) == pytest.approx(shifts, abs=1e-9)
+    # LiCl alone cannot tell lithium from chlorine: each takes half.
+    alone = element_shifts([graphs[2]], np.array([1.0]), 4)
+    halves = [0.5 if element in ("Li", "Cl") else 0.0 for element in elements]
+    assert alone == pytest.approx(halves, abs=1e-9)
 
 
 @given(st.floats(0.01, 500, allow_subnormal=False))

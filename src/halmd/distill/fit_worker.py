@@ -14,6 +14,7 @@ import pickle
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,16 @@ from torch import Tensor
 
 from halmd.distill import network, plain_mace, quick_mace
 from halmd.distill.fit import GRAPHS, JOB, PARAMETERS, PARENT, PROGRESS
-from halmd.distill.graphs import Capacity, Graph, by_room, capacities, pack, packs, share_out
+from halmd.distill.graphs import (
+    Capacity,
+    Graph,
+    by_room,
+    capacities,
+    element_shifts,
+    pack,
+    packs,
+    share_out,
+)
 from halmd.distill.grown import grown
 from halmd.distill.other_elements import with_elements
 from halmd.distill.settings import StudentSettings
@@ -36,6 +46,9 @@ _CHECKPOINT_EVERY_S = 60.0
 _JUDGE_EVERY = 5
 _LARGEST_GRADIENT = 10.0
 _VALID_SHARE = 0.04
+_SETTLED_BY = 2000
+"""Snapshots that free atoms are fitted to where a fit goes on from an earlier one."""
+
 _WATCHED_CALLS = 2
 _WARM_UP = 0.03
 
@@ -109,7 +122,6 @@ class _Fit:
         self.rooms = capacities(
             graphs, max(1, self.settings.batch_size // self.workers), self.settings.r_max_A
         )
-        self.course = Course(self.train, self.rooms, self.settings, job["seed"], self.workers)
         self.names = [name for name, _ in model.named_parameters()]
         self.parameters = [
             p.detach().clone().to(self.device).requires_grad_(True) for p in model.parameters()
@@ -137,6 +149,9 @@ class _Fit:
             self.energies = network.energy_function(model, self.device)
             self.plain_step = network.training_step(self.energies, self.names, self._weights())
         self.warm = False
+        if job["start_from"]:
+            self._settle_free_atoms()
+        self.course = Course(self.train, self.rooms, self.settings, job["seed"], self.workers)
         self.first = self._resume()
 
     def _weights(self) -> network.Weights:
@@ -167,6 +182,33 @@ class _Fit:
         with torch.no_grad():
             for name, parameter in zip(self.names, self.parameters, strict=True):
                 parameter.copy_(earlier[name])
+
+    def _settle_free_atoms(self) -> None:
+        """Take from the energies what the beginning misses by as much for every atom of an element.
+
+        An element that began as another's copy, and shares of elements that no earlier snapshot
+        had, are off by eV that no force feels and that weights would learn only slowly.
+        """
+        some = self.train[:: math.ceil(len(self.train) / _SETTLED_BY)]
+        p = dict(zip(self.names, (q.detach() for q in self.parameters), strict=True))
+        missed = np.array([g.energy_eV for g in some])
+        for room, members in by_room(some, range(len(some)), self.rooms):
+            for together in share_out(some, members, room):
+                filled = pack([some[k] for k in together], room, self.settings.r_max_A)
+                batch = network.to_tensors(filled, self.device)
+                with torch.no_grad():
+                    of_atoms = self.energies(p, batch, batch[0]).double().cpu().numpy()
+                sums = np.bincount(filled.graph_of_atom, of_atoms, minlength=room.graphs)
+                missed[together] -= sums[: len(together)]
+        shifts = element_shifts(some, missed, len(self.elements))
+        self.free_eV = {
+            element: self.free_eV[element] + float(shift)
+            for element, shift in zip(self.elements, shifts, strict=True)
+        }
+        self.train, self.valid = (
+            [replace(g, energy_eV=g.energy_eV - float(shifts[g.species].sum())) for g in graphs]
+            for graphs in (self.train, self.valid)
+        )
 
     def _resume(self) -> int:
         """Take up the last checkpoint, if there is one; returns the step to go on with."""
@@ -258,6 +300,8 @@ class _Fit:
         values = dict(zip(self.names, (p.detach().cpu() for p in self.parameters), strict=True))
         with whole_file(self.folder / PARAMETERS) as temporary:
             torch.save(values, temporary)
+        # Before the model, with which the fit is done: what goes on from here needs them too.
+        write_json(self.folder / JOB, read_json(self.folder / JOB) | {"free_eV": self.free_eV})
         # Room for elements that no snapshot has would only make the file larger.
         seen = {int(kind) for g in [*self.train, *self.valid] for kind in g.species}
         network.save_portable(

@@ -154,6 +154,20 @@ def free_atom_energies(
     return {element: {**given, **fitted}[element] for element in elements}
 
 
+def element_shifts(
+    graphs: Sequence[Graph], missed_eV: NDArray[np.float64], n_elements: int
+) -> NDArray[np.float64]:
+    """Energies of free atoms, in eV by element, that leave least of what is missed of each graph.
+
+    Least squares; of shifts that do as well, as those do that no neutral composition feels, the
+    smallest. Elements that do not occur get zero.
+    """
+    counts = np.array([np.bincount(g.species, minlength=n_elements) for g in graphs], dtype=float)
+    weight = np.array([g.graph_weight**2 / len(g.species) for g in graphs])
+    found, *_ = np.linalg.lstsq(counts * weight[:, None], missed_eV * weight, rcond=1e-6)
+    return np.asarray(found, dtype=np.float64)
+
+
 def graph(
     entry: Labelled, free_eV: dict[str, float], elements: Sequence[str], r_max_A: float
 ) -> Graph:
