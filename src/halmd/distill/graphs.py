@@ -1,5 +1,6 @@
 """Labelled snapshots as graphs of one fixed size, which is what a compiled training step needs."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ ORDINARY_FORCE_EV_PER_A = 6.0
 """Larger forces do not occur in MD of a halide at any temperature of interest."""
 
 _LOOK_AHEAD = 16
+_SHIFT_COUNTS = 0.003
 
 
 @dataclass(frozen=True)
@@ -159,12 +161,18 @@ def element_shifts(
 ) -> NDArray[np.float64]:
     """Energies of free atoms, in eV by element, that leave least of what is missed of each graph.
 
-    Least squares; of shifts that do as well, as those do that no neutral composition feels, the
-    smallest. Elements that do not occur get zero.
+    Least squares of eV per atom, in which an eV of shift counts as `_SHIFT_COUNTS` of what is left:
+    neutral compositions hardly feel some shifts, which would become tens of eV for nothing.
+    Elements that do not occur get zero.
     """
     counts = np.array([np.bincount(g.species, minlength=n_elements) for g in graphs], dtype=float)
     weight = np.array([g.graph_weight**2 / len(g.species) for g in graphs])
-    found, *_ = np.linalg.lstsq(counts * weight[:, None], missed_eV * weight, rcond=1e-6)
+    dear = _SHIFT_COUNTS * math.sqrt(len(graphs)) * np.eye(n_elements)
+    found, *_ = np.linalg.lstsq(
+        np.vstack([counts * weight[:, None], dear]),
+        np.concatenate([missed_eV * weight, np.zeros(n_elements)]),
+        rcond=None,
+    )
     return np.asarray(found, dtype=np.float64)
 
 
