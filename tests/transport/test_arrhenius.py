@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from halmd.config import ArrheniusSettings
@@ -344,31 +344,139 @@ def test_mixture_of_gaussians_is_the_student_distribution(freedom: float) -> Non
     np.testing.assert_allclose(mixed, student.pdf(x[:, 0], freedom), rtol=0.03)
 
 
-def test_evidence_and_posterior_agree_with_brute_force() -> None:
-    """One line, two orderings: integrate over c, Ea, tau and omega on a plain grid."""
+NO_COUNTS = evidence.Counts(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=int))
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_evidence_and_posterior_agree_with_brute_force(counted: bool) -> None:
+    """One line, two orderings: integrate over c, Ea, tau and omega on a plain grid.
+
+    With counts: of an ordering that has points, of one that has none, and of no event at all; the
+    deviation of each ordering and the scatter of each count are integrated over, too.
+    """
     rng = np.random.default_rng(14)
     runs = campaign(rng, temperatures=(500.0, 800.0), error=0.3)
-    points = replace(points_of(runs, lambda run: run["sigma_NE_S_per_cm"]), freedom=np.full(4, 1e9))
+    points = points_of(runs, ["00", "01"], lambda run: run["sigma_NE_S_per_cm"])
+    points = replace(points, freedom=np.full(4, 1e9))
+    counts = NO_COUNTS
+    if counted:
+        low = points.value[points.inverse_kT.argmax()]
+        at_one = np.array([low - 1.0, low - 1.5, low])
+        inverse_kT = np.full(3, points.inverse_kT.max() + 3.0)
+        counts = evidence.Counts(inverse_kT, at_one, np.array([3.0, 2.0, 0.0]), np.array([0, 2, 1]))
     spread = evidence.Spread(0.5, 0.2)
-    found = evidence.sample(lines.family("line", points, 300.0), points, spread, 40_000, rng)
-    height = points.value.mean() + np.linspace(-8, 8, 161)
-    Ea = np.linspace(-0.3, 1.0, 66)
+    family = lines.family("line", points, counts, 300.0)
+    found = evidence.sample(family, points, counts, spread, 40_000, rng)
+    height = points.value.mean() + np.linspace(-6, 6, 61)
+    Ea = np.linspace(-0.3, 1.0, 40)
     prior_Ea = norm.pdf(Ea, lines.EA_MEAN_EV, lines.EA_SD_EV) * (Ea[1] - Ea[0])
-    x = points.inverse_kT - points.inverse_kT.mean()
-    rest = points.value - (height[:, None, None] - Ea[:, None] * x)
-    same = points.ordering[:, None] == points.ordering
+
+    def curve(inverse_kT: np.ndarray) -> np.ndarray:
+        x = inverse_kT - points.inverse_kT.mean()
+        return height[:, None, None] - Ea[:, None] * x
+
+    rest, at_counts = points.value - curve(points.inverse_kT), curve(counts.inverse_kT)
+    nodes, shares = np.polynomial.hermite_e.hermegauss(16)
+    shares = shares / shares.sum()
     # Midpoints of equal shares of the half-Student priors.
-    middles = student.ppf(0.5 + (np.arange(25) + 0.5) / 50, evidence.PRIOR_FREEDOM)
+    middles = student.ppf(0.5 + (np.arange(13) + 0.5) / 26, evidence.PRIOR_FREEDOM)
     total, sum_Ea = 0.0, 0.0
     for tau in spread.between_orderings * middles:
         for omega in spread.scatter * middles:
-            covariance = np.diag(points.variance + omega**2) + tau**2 * same
-            density = multivariate_normal(np.zeros(4), covariance).pdf(rest).sum(axis=0)
-            share = density * prior_Ea * (height[1] - height[0]) / len(middles) ** 2
+            density = np.ones((len(height), len(Ea)))
+            for ordering in range(3 if counted else 2):
+                here = points.ordering == ordering
+                sd = np.sqrt(points.variance[here] + omega**2)
+                off = rest[:, :, here, None] - tau * nodes
+                of_ordering = norm.pdf(off, 0, sd[:, None]).prod(axis=2)
+                for i in np.flatnonzero(counts.ordering == ordering):
+                    value = at_counts[:, :, i, None, None] + tau * nodes[:, None] + omega * nodes
+                    above = value - counts.at_one[i]
+                    likelihood = np.exp(counts.events[i] * above - np.exp(above))
+                    of_ordering = of_ordering * (likelihood @ shares)
+                density *= of_ordering @ shares
+            share = density.sum(axis=0) * prior_Ea * (height[1] - height[0]) / len(middles) ** 2
             total += share.sum()
             sum_Ea += share @ Ea
     assert found.log_evidence == pytest.approx(np.log(total), abs=0.05)
-    assert found.coefficients[:, 1].mean() == pytest.approx(sum_Ea / total, abs=0.003)
+    assert found.coefficients[:, 1].mean() == pytest.approx(sum_Ea / total, abs=0.004)
+
+
+def few_jumps(rng: np.random.Generator) -> list[dict[str, Any]]:
+    """As `campaign`, by jumps that are counted: Poisson events of four jumps each, and the rule."""
+    runs = campaign(
+        rng, between=0.2, error=1e-6, temperatures=(420.0, 500.0, 560.0, 630.0), orderings=2
+    )
+    for run in runs:
+        # Long enough for 3, 9, 20 and 40 events in the mean.
+        expected = {420.0: 3.0, 500.0: 9.0, 560.0: 20.0, 630.0: 40.0}[run["temperature_K"]]
+        middle = np.exp(LN_A - EA_EV / (BOLTZMANN_EV_PER_K * run["temperature_K"]))
+        ratio = run["sigma_NE_S_per_cm"] * run["temperature_K"] / middle
+        events = int(rng.poisson(expected * ratio))
+        of_one = run["D_tracer_cm2_per_s"] / (expected * ratio)
+        length_ps = 4 * 2.5**2 / (6 * 18 * of_one * 1e4)
+        error = np.sqrt(rng.chisquare(12) / 12 / events) if events else None
+        run |= {
+            "D_tracer_cm2_per_s": events * of_one,
+            "sigma_NE_S_per_cm": run["sigma_NE_S_per_cm"] * events / (expected * ratio),
+            "relative_error": error,
+            "D_tracer_degrees_of_freedom": 12,
+            "n_effective_jumps": 4.0 * events,
+            "length_ps": length_ps,
+            "settings": {"jump_length_A": 2.5},
+            "verdict": "converged" if events and error < 0.5 else "too_few_jumps",
+        }
+    return runs
+
+
+def test_counted_runs_take_away_the_bias_of_leaving_out_the_slow_ones() -> None:
+    settings = ArrheniusSettings(n_samples=2000)
+    found: dict[bool, list[float]] = {True: [], False: []}
+    held = 0
+    for seed in range(40):
+        runs = few_jumps(np.random.default_rng(seed))
+        for counted in (True, False):
+            given = runs if counted else [run | {"settings": None} for run in runs]
+            there = arrhenius(given, settings)["extrapolation"]
+            found[counted].append(float(np.log(there["sigma_NE_S_per_cm"] / TRUE_300K)))
+            low, high = there["sigma_NE_interval95_S_per_cm"]
+            held += counted and low < TRUE_300K < high
+    error = np.std(found[True]) / np.sqrt(40)
+    assert np.mean(found[False]) > 0.15
+    assert abs(np.mean(found[True])) < 2.5 * error
+    assert np.mean(np.square(found[True])) < np.mean(np.square(found[False]))
+    assert held >= 37
+
+
+def test_runs_that_are_counted_say_so() -> None:
+    runs = few_jumps(np.random.default_rng(3))
+    record = arrhenius(runs, SETTINGS)
+    slow = [run for run in record["excluded"] if run["verdict"] == "too_few_jumps"]
+    assert slow
+    for run in slow:
+        assert f"counts what it has, {run['n_events']:.2g} independent jumps" in run["rule"]
+    unknown = [run | {"settings": {}} for run in runs]
+    assert not any("n_events" in run for run in arrhenius(unknown, SETTINGS)["excluded"])
+
+
+def test_a_cold_run_without_any_jump_bounds_the_line() -> None:
+    """Twenty-five jumps were to be expected by the hot runs, and there was none."""
+    runs = campaign(np.random.default_rng(1), error=0.3)
+    before = arrhenius(runs, SETTINGS)["extrapolation"]["sigma_NE_interval95_S_per_cm"][1]
+    sigma = np.exp(LN_A - EA_EV / (BOLTZMANN_EV_PER_K * 400)) / 400
+    D_A2_per_ps = sigma / nernst_einstein_S_per_cm(1.0, 18, 1300.0, 400.0) * 1e4
+    cold = runs[0] | {
+        "temperature_K": 400.0,
+        "verdict": "too_few_jumps",
+        "n_effective_jumps": 0.0,
+        "D_tracer_cm2_per_s": 0.0,
+        "sigma_NE_S_per_cm": 0.0,
+        "relative_error": None,
+        "length_ps": 25 * 9 * 2.5**2 / (6 * 18 * D_A2_per_ps),
+        "settings": {"jump_length_A": 2.5},
+    }
+    after = arrhenius([*runs, cold], SETTINGS)["extrapolation"]["sigma_NE_interval95_S_per_cm"][1]
+    assert after < 0.5 * before
 
 
 def test_ln_sigma_and_ln_sigma_T_are_not_mixed() -> None:

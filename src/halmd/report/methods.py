@@ -229,7 +229,8 @@ def _on_dynamics(made: Sequence[dict[str, Any]], cite: Cite) -> list[str]:
 
 def _on_transport(results: Sequence[MaterialResults], cite: Cite) -> list[str]:
     runs = [run for material in results for run in material.runs]
-    excluded = sum(len(material.arrhenius["excluded"]) for material in results)
+    excluded = [run for material in results for run in material.arrhenius["excluded"]]
+    counted = sum("n_events" in run for run in excluded)
     mobile = _span(run["mobile"] for run in runs)
     jumps = _span(run["settings"]["min_jumps"] for run in runs)
     found = [
@@ -237,8 +238,9 @@ def _on_transport(results: Sequence[MaterialResults], cite: Cite) -> list[str]:
         f"mean-square displacements {cite('mccluskey')} with the drift of the framework taken out, "
         "over the lags from the onset of diffusion to twice that, their errors from blocks of the "
         "run and of the ions; conductivities from the Nernst-Einstein relation.",
-        f"{excluded} of {len(runs)} runs were left out by rule (a framework that moved, fewer than "
-        f"{jumps} effective jumps, a potential outside of what it was trained on).",
+        f"{len(excluded)} of {len(runs)} runs were left out by rule (a framework that moved, fewer "
+        f"than {jumps} effective jumps, a potential outside of what it was trained on)"
+        + (f"; of {counted} of them the fits count the jumps." if counted else "."),
     ]
     fitted = [m for m in results if m.arrhenius["verdict"] == "ok"]
     if fitted:

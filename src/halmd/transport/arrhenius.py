@@ -6,15 +6,16 @@ Beyond the data, intervals allow for a change of regime that the data cannot sho
 that allowance stand beside.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from halmd.config import ArrheniusSettings
-from halmd.transport.averaging import Fit, Model, fit, points_of
+from halmd.transport.averaging import Fit, Model, counts_of, fit, points_of
 from halmd.transport.conductivity import nernst_einstein_S_per_cm
 from halmd.transport.diffusion import LEVELS
-from halmd.transport.evidence import Floats, Points, Spread, bic, sample
+from halmd.transport.evidence import Counts, Floats, Points, Spread, bic, sample
 from halmd.transport.lines import (
     CHANGE_SD_EV,
     EA_MEAN_EV,
@@ -23,7 +24,7 @@ from halmd.transport.lines import (
     candidates,
     levels,
 )
-from halmd.transport.usable import Run, sort_out
+from halmd.transport.usable import Run, one_event_each, sort_out
 from halmd.units import BOLTZMANN_EV_PER_K
 
 _TABLE_ROWS = 256
@@ -35,11 +36,13 @@ def arrhenius(runs: list[Run], settings: ArrheniusSettings, *, seed: int = 0) ->
     """The content of arrhenius.json from the transport records of one material.
 
     Each run carries `ordering`, `replica` and what `diffusion` writes. Runs whose verdict is not
-    "converged" are left out and listed with the rule. Means at single temperatures are always
-    given; without enough temperatures there is no fit, and the verdict says so. Raises HalmdError
-    for input that is damaged or mixed.
+    "converged" are left out and listed with the rule; of those with too few jumps the jumps are
+    counted (`evidence`), and `n_events` says how many independent ones there were. Means at single
+    temperatures are always given; without enough temperatures there is no fit, and the verdict says
+    so. Raises HalmdError for input that is damaged or mixed.
     """
     usable, excluded = sort_out(runs)
+    few = one_event_each(runs, usable)
     temperatures = sorted({float(run["temperature_K"]) for run in usable})
     rng = np.random.default_rng(seed)
     spread = Spread(settings.between_orderings_prior_ln, settings.scatter_prior_ln)
@@ -47,9 +50,9 @@ def arrhenius(runs: list[Run], settings: ArrheniusSettings, *, seed: int = 0) ->
         "verdict": "ok",
         "orderings": sorted({run["ordering"] for run in usable}),
         "temperatures_K": temperatures,
-        "excluded": excluded,
+        "excluded": [_with_events(run, few) for run in excluded],
         "settings": settings.model_dump(),
-        "pooled": _pooled(usable, spread, settings.n_samples, rng) if usable else [],
+        "pooled": _pooled(usable, few, spread, settings.n_samples, rng) if usable else [],
         "notes": [],
     }
     if not usable:
@@ -58,10 +61,10 @@ def arrhenius(runs: list[Run], settings: ArrheniusSettings, *, seed: int = 0) ->
     if not names:
         needed = FEWEST_TEMPERATURES["line" if settings.curve == "auto" else settings.curve]
         return record | {"verdict": "too_few_temperatures", "temperatures_needed": needed}
-    points = points_of(usable, lambda run: run["sigma_NE_S_per_cm"] * run["temperature_K"])
-    points_D = points_of(usable, lambda run: run["D_tracer_cm2_per_s"])
-    sigma = fit(points, settings, rng)
-    D = fit(points_D, settings, rng)
+    points, counts = _both(usable, few, _sigma_T_S_K_per_cm)
+    points_D, counts_D = _both(usable, few, _D_cm2_per_s)
+    sigma = fit(points, counts, settings, rng)
+    D = fit(points_D, counts_D, settings, rng)
     chord, chord_D = sigma.chord(), D.chord()
     several = len(record["orderings"]) > 1
     targets = sorted({settings.extrapolate_to_K, *settings.at_temperatures_K})
@@ -93,6 +96,33 @@ def arrhenius(runs: list[Run], settings: ArrheniusSettings, *, seed: int = 0) ->
     }
     record["notes"] = _notes(record, settings)
     return record
+
+
+def _sigma_T_S_K_per_cm(run: Run) -> float:
+    return float(run["sigma_NE_S_per_cm"] * run["temperature_K"])
+
+
+def _D_cm2_per_s(run: Run) -> float:
+    return float(run["D_tracer_cm2_per_s"])
+
+
+def _both(
+    usable: list[Run], few: list[Run], quantity: Callable[[Run], float]
+) -> tuple[Points, Counts]:
+    """Runs with a value, and runs of which jumps are counted."""
+    names = sorted({run["ordering"] for run in [*usable, *few]})
+    return points_of(usable, names, quantity), counts_of(few, names, quantity)
+
+
+def _with_events(run: Run, few: list[Run]) -> Run:
+    """A run that was left out, with its events if they are counted."""
+    same = ("ordering", "temperature_K", "replica")
+    for counted in few:
+        if all(counted[key] == run[key] for key in same):
+            n = counted["n_events"]
+            rule = f"{run['rule']}; the fit counts what it has, {n:.2g} independent jumps"
+            return run | {"rule": rule, "n_events": n}
+    return run
 
 
 def _chi2(points: Points, found: Fit) -> float:
@@ -222,14 +252,16 @@ def _table(found: Fit, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _pooled(
-    runs: list[Run], spread: Spread, n_samples: int, rng: np.random.Generator
+    runs: list[Run], few: list[Run], spread: Spread, n_samples: int, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Mean over orderings and replicas at each temperature, coldest first.
 
-    All temperatures tell how far orderings differ; no curve is assumed.
+    All temperatures tell how far orderings differ; no curve is assumed. Jumps are counted where
+    another run of the temperature has a value.
     """
-    points = points_of(runs, lambda run: run["D_tracer_cm2_per_s"])
-    found = sample(levels(points), points, spread, n_samples, rng)
+    here_K = {run["temperature_K"] for run in runs}
+    points, counts = _both(runs, [f for f in few if f["temperature_K"] in here_K], _D_cm2_per_s)
+    found = sample(levels(points, counts), points, counts, spread, n_samples, rng)
     records = []
     for column, x in enumerate(np.unique(points.inverse_kT)):
         here = [i for i in range(len(runs)) if points.inverse_kT[i] == x]

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 
 from halmd.config import ArrheniusSettings
-from halmd.transport.evidence import Family, Floats, Points, Posterior, Spread, sample
+from halmd.transport.evidence import Counts, Family, Floats, Points, Posterior, Spread, sample
 from halmd.transport.lines import CHANGE_SD_EV, Curves, candidates, curves, family
 from halmd.transport.usable import Run
 from halmd.units import BOLTZMANN_EV_PER_K
@@ -79,12 +79,13 @@ class Fit:
         return Ea, ends[:, 0] + Ea * hot
 
 
-def points_of(runs: list[Run], quantity: Callable[[Run], float]) -> Points:
-    """Logarithms of a quantity of the runs; its relative error is that of D."""
-    names = sorted({run["ordering"] for run in runs})
+def points_of(runs: list[Run], names: list[str], quantity: Callable[[Run], float]) -> Points:
+    """Logarithms of a quantity of the runs; its relative error is that of D.
+
+    names are those of all orderings, counted ones too, so that numbers mean the same in both.
+    """
     return Points(
-        inverse_kT=1
-        / (BOLTZMANN_EV_PER_K * np.array([float(run["temperature_K"]) for run in runs])),
+        inverse_kT=_inverse_kT(runs),
         value=np.log([quantity(run) for run in runs]),
         error=np.array([float(run["relative_error"]) for run in runs]),
         freedom=np.array([float(run["D_tracer_degrees_of_freedom"]) for run in runs]),
@@ -92,13 +93,30 @@ def points_of(runs: list[Run], quantity: Callable[[Run], float]) -> Points:
     )
 
 
-def fit(points: Points, settings: ArrheniusSettings, rng: np.random.Generator) -> Fit:
+def counts_of(runs: list[Run], names: list[str], quantity: Callable[[Run], float]) -> Counts:
+    """Runs with too few jumps, as `usable.one_event_each` gives them."""
+    return Counts(
+        inverse_kT=_inverse_kT(runs),
+        at_one=np.log([quantity(run) for run in runs]),
+        events=np.array([float(run["n_events"]) for run in runs]),
+        ordering=np.array([names.index(run["ordering"]) for run in runs], dtype=np.int64),
+    )
+
+
+def _inverse_kT(runs: list[Run]) -> Floats:
+    temperatures_K = np.array([float(run["temperature_K"]) for run in runs])
+    return np.asarray(1 / (BOLTZMANN_EV_PER_K * temperatures_K))
+
+
+def fit(
+    points: Points, counts: Counts, settings: ArrheniusSettings, rng: np.random.Generator
+) -> Fit:
     """All curves that the settings ask for and the temperatures allow, averaged by evidence."""
     spread = Spread(settings.between_orderings_prior_ln, settings.scatter_prior_ln)
     lowest_K = min([settings.extrapolate_to_K, *settings.at_temperatures_K])
     names = candidates(settings.curve, len(np.unique(points.inverse_kT)))
-    families = [family(name, points, lowest_K) for name in names]
-    found = [sample(each, points, spread, settings.n_samples, rng) for each in families]
+    families = [family(name, points, counts, lowest_K) for name in names]
+    found = [sample(each, points, counts, spread, settings.n_samples, rng) for each in families]
     prior = _prior_weights(names, families, settings.regime_changes_per_1000_per_K)
     with np.errstate(divide="ignore"):
         log_weights = np.log(prior) + [each.log_evidence for each in found]
@@ -114,10 +132,10 @@ def fit(points: Points, settings: ArrheniusSettings, rng: np.random.Generator) -
         )
         for i, name in enumerate(names)
     )
-    counts = np.floor(weights * settings.n_samples).astype(int)
-    counts[weights.argmax()] += settings.n_samples - counts.sum()
+    shares = np.floor(weights * settings.n_samples).astype(int)
+    shares[weights.argmax()] += settings.n_samples - shares.sum()
     # Samples come in random order, so the first ones are as good as any.
-    kept = [(model, np.arange(count)) for model, count in zip(models, counts, strict=True)]
+    kept = [(model, np.arange(count)) for model, count in zip(models, shares, strict=True)]
     mixture = tuple(model.curves.take(part) for model, part in kept)
     return Fit(
         models,

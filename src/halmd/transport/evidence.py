@@ -8,14 +8,19 @@ Deviations have the standard deviation tau, common to all temperatures and repli
 scatter is what neither curve nor error describes, omega. The run's error has a Student distribution
 with its own degrees of freedom, because its size was itself learnt from few blocks.
 
+A run with too few jumps has no ln D, but leaving it out would favour those that happened to jump
+more. It is counted instead: its jumps are a Poisson number of events, whose mean the curve, the
+deviation of its ordering and scatter decide.
+
 Curves are linear in their coefficients once a shape (the break of two lines, T0 of VTF) is given.
 On a grid of (shape, omega, tau) the coefficients have a Gaussian posterior and a known evidence if
-Student errors are replaced by Gaussian ones of equal variance. Samples of that posterior, weighted
-by the ratio of the Student to the Gaussian likelihood, are samples of the exact one, and the mean
-of the weights corrects the evidence.
+Student errors are replaced by Gaussian ones of equal variance, and n counted events by a value with
+the error 1 / sqrt(n). Samples of that posterior, weighted
+by the ratio of the Student to the Gaussian likelihood and by that of the counts, are samples of the
+exact one, and the mean of the weights corrects the evidence.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -36,6 +41,7 @@ _GAUSSIAN_FROM = 200.0
 _NODES = 12
 _OUTSIDE = 1e-6
 _CHUNK = 20_000
+_FEWEST_EVENTS = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,49 @@ class Points:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """Runs with too few jumps; all arrays have shape (n_counts,)."""
+
+    inverse_kT: Floats
+    """1 / (k_B T) in 1/eV."""
+    at_one: Floats
+    """Value (as `Points.value`) at which one event is expected in the run."""
+    events: Floats
+    """Independent events that were seen; no whole number, for they are worth unequal jumps."""
+    ordering: Integers
+    """Number of the ordering: as in the points, or one of its own."""
+
+    @property
+    def some(self) -> NDArray[np.bool_]:
+        """Where there are events enough for a Gaussian to be somewhat like their likelihood."""
+        return np.asarray(self.events >= _FEWEST_EVENTS)
+
+    @property
+    def best(self) -> Floats:
+        """The value at which the events that were seen are expected."""
+        return np.asarray(self.at_one + np.log(np.maximum(self.events, _FEWEST_EVENTS)))
+
+    @property
+    def variance(self) -> Floats:
+        """Of a Gaussian around `best`."""
+        return np.asarray(1 / np.maximum(self.events, _FEWEST_EVENTS))
+
+    def log_likelihood(self, value: Floats) -> Floats:
+        """Of true values of the runs, shape (n_samples, n_counts), up to a constant; Poisson's."""
+        above = value - self.at_one
+        result: Floats = (self.events * above - np.exp(np.minimum(above, 700.0))).sum(axis=-1)
+        return result
+
+
+@dataclass(frozen=True)
 class Family:
     """Curves that are linear in their coefficients for each value of a shape."""
 
     name: str
     design: Floats
     """Shape (n_shapes, n, n_coefficients)."""
+    design_counts: Floats
+    """The same for runs that are counted, shape (n_shapes, n_counts, n_coefficients)."""
     shapes: Floats
     """Shape (n_shapes,), with equal prior weights; a single NaN where curves have no shape."""
     prior_mean: Floats
@@ -114,10 +157,16 @@ class _Grid:
 
 
 def sample(
-    family: Family, points: Points, spread: Spread, n_samples: int, rng: np.random.Generator
+    family: Family,
+    points: Points,
+    counts: Counts,
+    spread: Spread,
+    n_samples: int,
+    rng: np.random.Generator,
 ) -> Posterior:
-    """Samples of coefficients, shape, tau and omega given the points."""
-    grid = _gaussian_grid(family, points, spread, flat=False)
+    """Samples of coefficients, shape, tau and omega given the points and the counts."""
+    gaussian, like_points = _with_counts(family, points, counts)
+    grid = _gaussian_grid(gaussian, like_points, spread, flat=False)
     roots = np.linalg.cholesky(grid.information)
     proper = np.isfinite(family.prior_sd)
     p = len(family.prior_sd)
@@ -138,17 +187,14 @@ def sample(
     drawn = grid.mean[k, w, t]
     drawn += np.linalg.solve(roots[k, w, t].transpose(0, 2, 1), normal)[..., 0]
     tau, omega = grid.tau[t], grid.omega[w]
-    if (points.freedom < _GAUSSIAN_FROM).any():
-        log_ratio = np.concatenate(
-            [
-                _student_over_gaussian(
-                    family.design[k[part]], drawn[part], tau[part], omega[part], points, rng
-                )
-                for part in np.array_split(np.arange(n_samples), -(-n_samples // _CHUNK))
-            ]
-        )
-    else:
-        log_ratio = np.zeros(n_samples)
+    log_ratio = np.concatenate(
+        [
+            _exact_over_gaussian(
+                family, k[part], drawn[part], tau[part], omega[part], points, counts, rng
+            )
+            for part in np.array_split(np.arange(n_samples), -(-n_samples // _CHUNK))
+        ]
+    )
     log_evidence += scipy.special.logsumexp(log_ratio) - np.log(n_samples)
     ratio = np.exp(log_ratio - log_ratio.max())
     ratio /= ratio.sum()
@@ -218,26 +264,75 @@ def _gaussian_grid(family: Family, points: Points, spread: Spread, *, flat: bool
     )
 
 
-def _student_over_gaussian(
-    design: Floats,
+def _with_counts(family: Family, points: Points, counts: Counts) -> tuple[Family, Points]:
+    """Points to which counted runs are added that a Gaussian is somewhat like, and their design."""
+    some = counts.some
+    design = np.concatenate([family.design, family.design_counts[:, some]], axis=1)
+    both = Points(
+        np.concatenate([points.inverse_kT, counts.inverse_kT[some]]),
+        np.concatenate([points.value, counts.best[some]]),
+        np.concatenate([points.error, np.sqrt(counts.variance[some])]),
+        np.concatenate([points.freedom, np.full(int(some.sum()), 1e9)]),
+        np.concatenate([points.ordering, counts.ordering[some]]),
+    )
+    return replace(family, design=design), both
+
+
+def _exact_over_gaussian(
+    family: Family,
+    shape: Integers,
     coefficients: Floats,
     tau: Floats,
     omega: Floats,
     points: Points,
+    counts: Counts,
     rng: np.random.Generator,
 ) -> Floats:
     """Logarithm of the ratio of likelihoods for samples (n_samples, ...), shape (n_samples,).
 
     Deviations of orderings are drawn from their Gaussian posterior; given them runs are
-    independent, and a Student error with added scatter is a mixture of Gaussians.
+    independent. The scatter of counted runs is drawn likewise.
     """
-    rest = points.value - np.einsum("snp,sp->sn", design, coefficients)
-    variance = points.variance + omega[:, None] ** 2
-    member = (points.ordering[:, None] == np.unique(points.ordering)).astype(float)
+    gaussian, both = _with_counts(family, points, counts)
+    rest = both.value - np.einsum("snp,sp->sn", gaussian.design[shape], coefficients)
+    variance = both.variance + omega[:, None] ** 2
+    names = np.unique([*points.ordering, *counts.ordering])
+    member = (both.ordering[:, None] == names).astype(float)
+    # An ordering of which no run is here deviates as its prior says.
     shrink = tau[:, None] ** 2 / (1 + tau[:, None] ** 2 * ((1 / variance) @ member))
     deviation = shrink * ((rest / variance) @ member)
     deviation += np.sqrt(shrink) * rng.standard_normal(deviation.shape)
-    rest = rest - deviation @ member.T
+    n = len(points.value)
+    rest = rest[:, :n] - deviation @ member[:n].T
+    result = _student_over_gaussian(rest, variance[:, :n], omega, points)
+    if len(counts.events):
+        value = np.einsum("snp,sp->sn", family.design_counts[shape], coefficients)
+        value += deviation[:, np.searchsorted(names, counts.ordering)]
+        result += _counts_over_gaussian(value, omega, counts, rng)
+    return result
+
+
+def _counts_over_gaussian(
+    value: Floats, omega: Floats, counts: Counts, rng: np.random.Generator
+) -> Floats:
+    """Logarithm of the ratio of likelihoods of counted runs, shape (n_samples,).
+
+    value is what curve and deviation say, shape (n_samples, n_counts).
+    """
+    some, squared = counts.some, omega[:, None] ** 2
+    # What a Gaussian says of the scatter; nothing where there are too few events for one.
+    share = np.where(some, squared / (squared + counts.variance), 0.0)
+    rest = counts.best - value
+    scatter = share * rest + np.sqrt(squared * (1 - share)) * rng.standard_normal(value.shape)
+    misfit = (rest - scatter) ** 2 / counts.variance + np.log(2 * np.pi * counts.variance)
+    return np.asarray(counts.log_likelihood(value + scatter) + 0.5 * misfit[:, some].sum(axis=1))
+
+
+def _student_over_gaussian(rest: Floats, variance: Floats, omega: Floats, points: Points) -> Floats:
+    """Logarithm of the ratio of likelihoods of what is left of the points, shape (n_samples,).
+
+    A Student error with added scatter is a mixture of Gaussians.
+    """
     result = np.zeros(len(rest))
     for i, freedom in enumerate(points.freedom):
         if freedom >= _GAUSSIAN_FROM:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from halmd.transport.evidence import Family, Floats, Points, Posterior
+from halmd.transport.evidence import Counts, Family, Floats, Points, Posterior
 from halmd.units import BOLTZMANN_EV_PER_K
 
 EA_MEAN_EV, EA_SD_EV = 0.35, 0.25
@@ -101,7 +101,7 @@ def candidates(curve: str, n_temperatures: int) -> list[str]:
     return [name for name in wanted if n_temperatures >= FEWEST_TEMPERATURES[name]]
 
 
-def family(name: str, points: Points, lowest_K: float) -> Family:
+def family(name: str, points: Points, counts: Counts, lowest_K: float) -> Family:
     """The curves of one name through points; `lowest_K` is the lowest temperature asked for."""
     centre = float(points.inverse_kT.mean())
     shapes = np.array([np.nan])
@@ -114,8 +114,10 @@ def family(name: str, points: Points, lowest_K: float) -> Family:
     elif name == "vtf":
         lowest = min(lowest_K * BOLTZMANN_EV_PER_K, 1 / points.inverse_kT.max())
         shapes = np.linspace(0, _T0_BELOW * lowest, _N_T0)
-    design = _columns(name, points.inverse_kT, shapes, centre)
-    return Family(name, design, shapes, np.array(mean), np.array(sd))
+    design, design_counts = (
+        _columns(name, runs.inverse_kT, shapes, centre) for runs in (points, counts)
+    )
+    return Family(name, design, design_counts, shapes, np.array(mean), np.array(sd))
 
 
 def curves(name: str, found: Posterior, points: Points) -> Curves:
@@ -123,16 +125,18 @@ def curves(name: str, found: Posterior, points: Points) -> Curves:
     return Curves(name, found.coefficients, found.shape, float(points.inverse_kT.mean()))
 
 
-def levels(points: Points) -> Family:
+def levels(points: Points, counts: Counts) -> Family:
     """One free height for every temperature: means over orderings and replicas without a curve.
 
-    Heights are those of `numpy.unique(points.inverse_kT)`, hottest first.
+    Heights are those of `numpy.unique(points.inverse_kT)`, hottest first; counts must be of
+    these temperatures.
     """
     used = np.unique(points.inverse_kT)
-    design = (points.inverse_kT[:, None] == used).astype(float)[None]
-    return Family(
-        "levels", design, np.array([np.nan]), np.zeros(len(used)), np.full(len(used), np.inf)
+    design, design_counts = (
+        (runs.inverse_kT[:, None] == used).astype(float)[None] for runs in (points, counts)
     )
+    no_shape, flat = np.array([np.nan]), np.full(len(used), np.inf)
+    return Family("levels", design, design_counts, no_shape, np.zeros(len(used)), flat)
 
 
 def _columns(name: str, inverse_kT: Floats, shapes: Floats, centre: float) -> Floats:

@@ -1,11 +1,13 @@
-"""Which runs may enter an Arrhenius analysis: refusals of mixed input, exclusion by rule."""
+"""Which runs may enter an Arrhenius analysis, and how: refusals, exclusion by rule, counts."""
 
 import math
 from collections import Counter
+from statistics import median
 from typing import Any
 
 from halmd.composition import parse_formula, reduced
 from halmd.errors import HalmdError
+from halmd.transport.conductivity import nernst_einstein_S_per_cm, to_cm2_per_s
 
 Run = dict[str, Any]
 
@@ -20,6 +22,14 @@ _FITTED = (
     "charge_e",
     "n_effective_jumps",
     "length_ps",
+)
+_COUNTED = (
+    "n_effective_jumps",
+    "jump_length_A",
+    "length_ps",
+    "n_ions",
+    "volume_A3",
+    "charge_e",
 )
 _COMMON = ("length_ps", "D_tracer_cm2_per_s")
 _RULES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -74,6 +84,34 @@ def sort_out(runs: list[Run]) -> tuple[list[Run], list[Run]]:
         usable.append(run)
     _refuse_mixtures(runs, usable)
     return usable, excluded
+
+
+def one_event_each(runs: list[Run], usable: list[Run]) -> list[Run]:
+    """Runs with too few jumps, to be counted: with D and sigma of one event in place of their own.
+
+    Ions jump together and back, so that several effective jumps are one independent event: so
+    many, over all usable runs in the median, as their errors say (a Poisson number of events has a
+    relative error of one over its root). `n_events` is what was seen of them. Runs without the
+    numbers that this takes are left out as before.
+    """
+    if not usable:
+        return []
+    each = median(run["n_effective_jumps"] * run["relative_error"] ** 2 for run in usable)
+    jumps = max(1.0, float(each))
+    found = []
+    for run in runs:
+        numbers = {**run, **(run.get("settings") or {})}
+        if run["verdict"] != "too_few_jumps" or not all(
+            _is_number(numbers.get(k)) for k in _COUNTED
+        ):
+            continue
+        n_ions, T = run["n_ions"], run["temperature_K"]
+        jump_A2 = numbers["jump_length_A"] ** 2
+        D = to_cm2_per_s(jumps * jump_A2 / (6 * n_ions * run["length_ps"]))
+        sigma = nernst_einstein_S_per_cm(D, n_ions, run["volume_A3"], T, run["charge_e"])
+        of_one = {"D_tracer_cm2_per_s": D, "sigma_NE_S_per_cm": sigma}
+        found.append({**run, **of_one, "n_events": run["n_effective_jumps"] / jumps})
+    return found
 
 
 def _require(run: Run, keys: tuple[str, ...]) -> None:
