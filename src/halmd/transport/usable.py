@@ -89,15 +89,15 @@ def sort_out(runs: list[Run]) -> tuple[list[Run], list[Run]]:
 def one_event_each(runs: list[Run], usable: list[Run]) -> list[Run]:
     """Runs with too few jumps, to be counted: with D and sigma of one event in place of their own.
 
-    Ions jump together and back, so that several effective jumps are one independent event: so
-    many, over all usable runs in the median, as their errors say (a Poisson number of events has a
-    relative error of one over its root). `n_events` is what was seen of them. Runs without the
-    numbers that this takes are left out as before.
+    Ions jump together and back, so that several effective jumps are one independent event: so many
+    as errors say (a Poisson number of events has a relative error of one over its root), over all
+    usable runs in the median, or more where the run's own error says so; of an error above its D
+    that is no more than all it has. `n_events` is what was seen of them. Runs without the numbers
+    that this takes are left out as before.
     """
     if not usable:
         return []
-    each = median(run["n_effective_jumps"] * run["relative_error"] ** 2 for run in usable)
-    jumps = max(1.0, float(each))
+    usual = median(run["n_effective_jumps"] * run["relative_error"] ** 2 for run in usable)
     found = []
     for run in runs:
         numbers = {**run, **(run.get("settings") or {})}
@@ -105,6 +105,9 @@ def one_event_each(runs: list[Run], usable: list[Run]) -> list[Run]:
             _is_number(numbers.get(k)) for k in _COUNTED
         ):
             continue
+        error = run.get("relative_error")
+        own = run["n_effective_jumps"] * min(1.0, error if error is not None else 1.0) ** 2
+        jumps = max(1.0, usual, own)
         n_ions, T = run["n_ions"], run["temperature_K"]
         jump_A2 = numbers["jump_length_A"] ** 2
         D = to_cm2_per_s(jumps * jump_A2 / (6 * n_ions * run["length_ps"]))
