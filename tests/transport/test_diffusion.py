@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from walks import FRAME_PS, brownian, hopping, jumping_back, pairs
+from walks import FRAME_PS, brownian, hopping, jumping_back, pairs, slow_rattling
 
 from halmd.config import DiffusionSettings
 from halmd.errors import HalmdError
@@ -138,6 +138,28 @@ def test_a_framework_that_goes_away_is_seen() -> None:
     assert framework["Cl"]["diffuses"]
     assert not framework["Y"]["diffuses"]
     assert framework["Cl"]["msd_grows_over_run_by_A2"] == pytest.approx(6 * 0.02 * 200, rel=0.4)
+
+
+def test_slow_rattling_in_a_short_run_is_no_framework_that_goes_away() -> None:
+    """The slope between two short lags promises growth that does not come."""
+    promised = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        lithium = brownian(rng, 400, 18, 0.15)
+        metal = slow_rattling(rng, 400, 6, amplitude_A=0.3, memory_ps=1.5)
+        motion = motion_of(
+            np.concatenate([lithium, metal], axis=1),
+            np.eye(3) * 12,
+            ("Li",) * 18 + ("Y",) * 6,
+            np.arange(400) * FRAME_PS,
+        )
+        record = diffusion(motion, SETTINGS, temperature_K=500)
+        found = record["checks"]["framework"]["Y"]
+        grown, error = (found[f"msd_grows_over_run_by_{what}A2"] for what in ("", "error_"))
+        promised += grown > max(1.0, 3 * error)
+        assert not found["diffuses"]
+        assert abs(found["msd_grew_by_half_run_A2"]) < 0.4
+    assert promised > 0
 
 
 def test_jumps_back_that_last_are_said_to_be_no_diffusion_yet() -> None:

@@ -100,3 +100,14 @@ def jumping_back_on_a_lattice(
         steps[frame] = np.where(jumps[frame][:, None], now, 0.0)
     result: Floats = np.cumsum(steps, axis=0) + rng.normal(0, RATTLE_A, steps.shape)
     return result
+
+
+def slow_rattling(
+    rng: np.random.Generator, frames: int, ions: int, *, amplitude_A: float, memory_ps: float
+) -> Floats:
+    """Rattling about a site that is forgotten exponentially (Ornstein and Uhlenbeck): no D."""
+    kept = np.exp(-FRAME_PS / memory_ps)
+    result = rng.normal(0.0, amplitude_A, (frames, ions, 3))
+    for frame in range(1, frames):
+        result[frame] = kept * result[frame - 1] + np.sqrt(1 - kept**2) * result[frame]
+    return result

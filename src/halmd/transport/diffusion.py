@@ -35,6 +35,9 @@ _LARGEST_ERROR = 0.5
 _FRAMEWORK_MOVES_A2 = 1.0
 """Growth of a framework element's MSD over the run, beyond its rattling, that is no solid's."""
 
+_SHARE_SEEN = 0.5
+"""Of the growth that the slope promises up to half of the run; single ions make it scatter."""
+
 _STILL_FALLING = 0.1
 """Fall of the slope, beyond two standard errors, at which motion is not diffusive yet."""
 
@@ -227,19 +230,28 @@ def _charge(tracer: Estimate, charge: Estimate, base: dict[str, Any]) -> dict[st
 
 
 def _framework(motion: Motion, window: Window, curves: dict[str, Floats]) -> dict[str, Any]:
-    """For each other element: how far it rattles, and whether it goes away."""
+    """For each other element: how far it rattles, and whether it goes away.
+
+    Slow rattling has a slope over the window of the fit, too: what that says of the whole run must
+    be seen at half of it.
+    """
     result = {}
+    first, half = window.lags[0], motion.n_frames // 2
     for symbol in dict.fromkeys(motion.symbols):
         if symbol == motion.mobile:
             continue
         found = estimate(slopes(motion.ions(symbol), window, directions=False), motion.interval_ps)
         grown_A2 = 6 * found.D_A2_per_ps * motion.length_ps
+        seen_A2 = float(curves[symbol][half] - curves[symbol][first])
+        expected_A2 = 6 * found.D_A2_per_ps * (half - first) * motion.interval_ps
         resolved = found.D_A2_per_ps > _SIGNIFICANT * found.standard_error_A2_per_ps
+        goes_on = seen_A2 > _SHARE_SEEN * expected_A2
         result[symbol] = {
-            "msd_A2": float(curves[symbol][window.lags[0]]),
+            "msd_A2": float(curves[symbol][first]),
             "msd_grows_over_run_by_A2": grown_A2,
             "msd_grows_over_run_by_error_A2": 6 * found.standard_error_A2_per_ps * motion.length_ps,
-            "diffuses": bool(resolved and grown_A2 > _FRAMEWORK_MOVES_A2),
+            "msd_grew_by_half_run_A2": seen_A2,
+            "diffuses": bool(resolved and goes_on and grown_A2 > _FRAMEWORK_MOVES_A2),
         }
     return result
 
