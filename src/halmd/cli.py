@@ -414,6 +414,45 @@ def arrhenius(
 
 
 @app.command()
+def polycrystal(
+    transports: Annotated[list[Path], typer.Argument(help="transport.json of all runs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="polycrystal.json")],
+    axis: Annotated[str, typer.Option(help="a, b or c: the one that is unlike the others.")] = "c",
+    curve: Annotated[str, typer.Option(help="auto, line, two_lines or vtf.")] = _ARRHENIUS.curve,
+    extrapolate_to_K: Annotated[
+        float, typer.Option("--extrapolate-to-K")
+    ] = _ARRHENIUS.extrapolate_to_K,
+    n_samples: int = _ARRHENIUS.n_samples,
+) -> None:
+    """Conductivity of a pellet without texture, of a crystal that conducts best along one axis."""
+    from halmd.files import write_json
+    from halmd.report.results import load_runs
+    from halmd.transport.polycrystal import polycrystal as of_pellet
+
+    settings = settings_of(
+        ArrheniusSettings, curve=curve, extrapolate_to_K=extrapolate_to_K, n_samples=n_samples
+    )
+    found = of_pellet(load_runs(transports), settings, axis=axis)
+    write_json(output, found)
+    if found["verdict"] != "ok":
+        typer.echo(f"{output}: {found['verdict']}")
+        return
+    for name, part in (
+        (f"along {axis}", found["along"]),
+        (f"across {axis}", found["across"]),
+        ("mean of directions", found["mean"]),
+        ("pellet", found["pellet"]),
+    ):
+        low, high = (1000 * x for x in part["sigma_NE_interval95_S_per_cm"])
+        Ea = f", Ea {part['Ea_eV']:.2f} eV" if "Ea_eV" in part else ""
+        typer.echo(
+            f"  {name}: sigma({extrapolate_to_K:g} K) = {1000 * part['sigma_NE_S_per_cm']:.2g} "
+            f"mS/cm (95 %: {low:.2g} to {high:.2g}){Ea}"
+        )
+    typer.echo(f"{output}: a pellet conducts {found['pellet_over_mean']:.2g} times the mean")
+
+
+@app.command()
 def check(
     config: Annotated[Path, typer.Argument(help="A campaign file.")] = Path("config.yaml"),
 ) -> None:

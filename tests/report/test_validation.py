@@ -22,7 +22,14 @@ from halmd.report.parity_figure import parity_rows
 from halmd.report.results import MaterialResults, load_material
 from halmd.report.validation import command, write_validation
 from halmd.report.validation_page import BEGIN, END, generated, with_generated
-from halmd.report.validation_rows import cost, counted, floor, judged, validation_row
+from halmd.report.validation_rows import (
+    as_pellet,
+    cost,
+    counted,
+    floor,
+    judged,
+    validation_row,
+)
 
 SIGMA_S_PER_CM = {
     "Li3YCl6": 1e-3,
@@ -90,7 +97,7 @@ def copies(folder: Path, tmp_path: Path) -> Callable[..., list[Path]]:
 
 
 def rows_of(materials: list[MaterialResults]) -> list[dict[str, Any]]:
-    return [validation_row(material, {}) for material in materials]
+    return [validation_row(material, {}, {}) for material in materials]
 
 
 def cells(page: str, heading: str) -> list[list[str]]:
@@ -159,7 +166,7 @@ def test_materials_that_cannot_be_compared_are_listed_with_the_reason(
     near = validation_rows.measured_near("Li3YCl6", 300.0, "P-3m1")
     values = [replace(v, suspect=True) for v in near]
     monkeypatch.setattr(validation_rows, "measured_near", lambda *_: values)
-    row = validation_row(materials[0], {})
+    row = validation_row(materials[0], {}, {})
     assert row["not_counted_because"] == "every measured value is in doubt"
     assert "sigma_measured_S_per_cm" not in row
     assert counted([row]) == []
@@ -189,14 +196,14 @@ def test_low_confidence_is_marked_and_judged_apart(materials: list[MaterialResul
 def test_runs_that_left_what_was_learnt_are_marked(materials: list[MaterialResults]) -> None:
     found = {"extrapolating": True}
     runs = [run | {"run": run["run"] | {"uncertainty": found}} for run in materials[0].runs]
-    row = validation_row(replace(materials[0], runs=runs), {})
+    row = validation_row(replace(materials[0], runs=runs), {}, {})
     assert row["extrapolating"] == "yes"
     page = generated(materials[:1], [row], ["halmd"])
     assert cells(page, "Conductivity at 300 K")[0][0] == "Li3YCl6 **extrapolating**"
 
 
 def test_runs_and_lengths_are_those_of_the_results(results: MaterialResults) -> None:
-    row = validation_row(results, {})
+    row = validation_row(results, {}, {})
     # Two orderings at three temperatures; each 1199 frames of 0.05 ps.
     assert (row["orderings"], row["runs"]) == (2, 6)
     unusable = [run for run in results.runs if run["verdict"] != "converged"]
@@ -211,11 +218,11 @@ def test_runs_and_lengths_are_those_of_the_results(results: MaterialResults) -> 
 def test_the_lattice_is_read_where_there_is_one(results: MaterialResults) -> None:
     lattice = {"orderings": [], "temperature_K": 300, "volume_ratio_to_measured": 1.021}
     lattice |= {"lengths_A": [11.3, 11.31, 6.1], "measured_lengths_A": [11.2, 11.2, 6.03]}
-    rows = [validation_row(results, lattice)]
+    rows = [validation_row(results, lattice, {})]
     (line,) = cells(generated([results], rows, ["halmd"]), "Lattice")
     assert line[1:] == ["300", "11.30, 11.31, 6.10", "11.20, 11.20, 6.03", "1.021"]
     unmeasured = lattice | {"measured_lengths_A": None, "volume_ratio_to_measured": None}
-    rows = [validation_row(results, unmeasured)]
+    rows = [validation_row(results, unmeasured, {})]
     (line,) = cells(generated([results], rows, ["halmd"]), "Lattice")
     assert line[3:] == ["–", "–"]
     bare = generated([results], rows_of([results]), ["halmd"])
@@ -223,6 +230,49 @@ def test_the_lattice_is_read_where_there_is_one(results: MaterialResults) -> Non
 
 
 # --- cost ----------------------------------------------------------------------------------------
+
+
+PELLET = {
+    "verdict": "ok",
+    "axis": "c",
+    "temperature_K": 300.0,
+    **{
+        part: {
+            "sigma_NE_S_per_cm": middle,
+            "sigma_NE_interval95_S_per_cm": [middle / 2, middle * 2],
+        }
+        for part, middle in (("along", 8e-3), ("across", 1e-4), ("pellet", 6.6e-4))
+    },
+}
+
+
+def test_a_pellet_is_compared_where_there_is_one(materials: list[MaterialResults]) -> None:
+    bare = rows_of(materials)
+    rows = [validation_row(materials[0], {}, PELLET), *bare[1:]]
+    page = generated(materials, rows, ["halmd"])
+    assert "as pellets" in page
+    assert "as pellets" not in generated(materials, bare, ["halmd"])
+    (line,) = cells(page, "Pellets of crystals with one axis, at 300 K")
+    measured = rows[0]["sigma_measured_S_per_cm"]
+    assert line[1:3] == ["8 (4 to 16)", "0.1 (0.05 to 0.2)"]
+    assert line[4] == "0.66 (0.33 to 1.3)"
+    assert line[6] == f"{np.log10(6.6e-4 / measured):+.2f}"
+    # All else is compared as before.
+    ratio = "log10_computed_over_measured"
+    changed = [as_pellet(row) for row in rows]
+    assert changed[0][ratio] == pytest.approx(np.log10(6.6e-4 / measured))
+    assert changed[1:] == bare[1:]
+    assert rows[0][ratio] == bare[0][ratio]
+
+
+def test_a_pellet_at_another_temperature_is_refused(results: MaterialResults) -> None:
+    with pytest.raises(HalmdError, match=r"is of 350 K, arrhenius\.json of 300 K"):
+        validation_row(results, {}, PELLET | {"temperature_K": 350.0})
+
+
+def test_without_a_fit_of_both_directions_there_is_no_pellet(results: MaterialResults) -> None:
+    row = validation_row(results, {}, {"verdict": "too_few_temperatures"})
+    assert "sigma_pellet_S_per_cm" not in row
 
 
 def timed(results: MaterialResults, *made: dict[str, Any]) -> MaterialResults:

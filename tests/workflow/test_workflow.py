@@ -277,6 +277,15 @@ def test_lattice_constants_are_asked_for_by_a_target_of_their_own(tmp_path: Path
     assert "--accept-extrapolation" in words
 
 
+def test_pellets_are_asked_for_by_name(copy: Path) -> None:
+    assert "polycrystal" not in to_run(copy)
+    done = snakemake(copy, "--dry-run", "--printshellcmds", "results/Li3YCl6/polycrystal.json")
+    (command,) = re.findall(r"halmd polycrystal ([^>]*)", done.stdout + done.stderr)
+    words = command.split()
+    typer.main.get_command(app).commands["polycrystal"].make_context("polycrystal", list(words))
+    assert words[0].endswith("/r0/transport.json")
+
+
 def test_temperatures_that_are_looked_for_decide_the_runs(copy: Path) -> None:
     """Before the ramp nothing else is known to run; afterwards the runs at what it found."""
     edit(copy, dynamics={"temperatures_K": "auto"})

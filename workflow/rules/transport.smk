@@ -87,3 +87,26 @@ rule arrhenius:
     shell:
         "OMP_NUM_THREADS={threads} halmd arrhenius {input.runs} --output {output} {params.settings} "
         "> {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"
+
+
+# What a pellet of crystals with one axis conducts, on request
+# (`snakemake results/MATERIAL/polycrystal.json`).
+rule polycrystal:
+    input:
+        lambda w: run_files(w.material, "transport.json"),
+    output:
+        f"{RESULTS}/{{material}}/polycrystal.json",
+    params:
+        extrapolate_to_K=CAMPAIGN.arrhenius.extrapolate_to_K,
+    log:
+        f"{WORK}/logs/{{material}}/polycrystal.log",
+    benchmark:
+        f"{WORK}/benchmarks/{{material}}/polycrystal.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "OMP_NUM_THREADS={threads} halmd polycrystal {input} --output {output} "
+        "--extrapolate-to-K {params.extrapolate_to_K} "
+        "> {log} 2>&1 || {{ code=$?; cat {log} >&2; exit $code; }}"

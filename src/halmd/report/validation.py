@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from halmd.config import FigureFormat, PlotSettings
 from halmd.errors import HalmdError
@@ -34,10 +34,13 @@ def write_validation(
     formats = tuple(f".{extension}" for extension in get_args(FigureFormat))
     if figure is not None and figure.suffix not in formats:
         raise HalmdError(f"--figure {figure}: its name must end in one of {', '.join(formats)}")
-    lattices = [folder / "lattice.json" for folder in folders]
     rows = [
-        validation_row(material, read_json(file) if file.is_file() else {})
-        for material, file in zip(results, lattices, strict=True)
+        validation_row(
+            material,
+            _read_json_if_any(folder / "lattice.json"),
+            _read_json_if_any(folder / "polycrystal.json"),
+        )
+        for material, folder in zip(results, folders, strict=True)
     ]
     rebuilt = command(folders, output, figure=figure, table=table)
     text = generated(
@@ -82,6 +85,10 @@ def _place(path: Path, parts: int) -> str:
 
 def _from_page(path: Path, output: Path) -> str:
     return Path(os.path.relpath(path, output.parent)).as_posix()
+
+
+def _read_json_if_any(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
 
 
 def _read(output: Path) -> str | None:

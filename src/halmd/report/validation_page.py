@@ -11,6 +11,7 @@ from halmd.report.results import MaterialResults
 from halmd.report.style import kelvins
 from halmd.report.validation_rows import (
     Row,
+    as_pellet,
     cost,
     counted,
     floor,
@@ -88,6 +89,7 @@ def generated(
     if figure:
         parts.append(f"![Computed against measured conductivity at {kelvin}]({figure})")
     parts += [f"## Conductivity at {kelvin}", _conductivities(rows)]
+    parts += _pellets(rows, kelvin)
     parts += ["## Activation energy and diffusivity", _energies(rows)]
     parts += ["## Lattice", _lattices(rows)]
     parts += ["## What was run", _runs(rows), _cost(results)]
@@ -101,6 +103,8 @@ def _judgement(rows: Sequence[Row], kelvin: str) -> str:
     groups = {"all": rows}
     if 0 < len(sound) < len(rows):
         groups["without LOW confidence"] = sound
+    if any(row.get("sigma_pellet_S_per_cm") is not None for row in rows):
+        groups["all, as pellets"] = [as_pellet(row) for row in rows]
     heads = [
         f"{name} ({len(counted(some))} for sigma, {len(with_both_Ea(some))} for Ea)"
         for name, some in groups.items()
@@ -173,6 +177,41 @@ def _conductivities(rows: Sequence[Row]) -> str:
             ]
         )
     return f"{_table(heads, lines)}\n\n{_MARKS}"
+
+
+def _pellets(rows: Sequence[Row], kelvin: str) -> list[str]:
+    """Crystals that conduct unlike along an axis and across it; nothing where none was analysed."""
+    known = [row for row in rows if row.get("sigma_pellet_S_per_cm") is not None]
+    if not known:
+        return []
+    heads = [
+        "material",
+        "along, mS/cm (95 %)",
+        "across",
+        "mean of directions",
+        "pellet",
+        "measured, mean (log)",
+        "log10(pellet/measured)",
+    ]
+    lines = [
+        [
+            f"{_named(row)}, {row['axis']}",
+            *(
+                _with_ends(row, f"sigma{part}{{}}_S_per_cm", _mS)
+                for part in ("_along", "_across", "", "_pellet")
+            ),
+            _or_nothing(row.get("sigma_measured_S_per_cm"), _mS),
+            _or_nothing(as_pellet(row).get("log10_computed_over_measured"), "{:+.2f}".format),
+        ]
+        for row in known
+    ]
+    return [
+        f"## Pellets of crystals with one axis, at {kelvin}",
+        _table(heads, lines),
+        "Along the axis and across it, each fitted apart, and what a pellet of such grains without "
+        "texture conducts: an effective medium, for the current has to pass through grains of all "
+        "orientations (`halmd polycrystal`). The column *as pellets* of the judgement takes these.",
+    ]
 
 
 _MARKS = (

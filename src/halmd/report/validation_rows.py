@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from halmd.errors import HalmdError
 from halmd.reference import Published, computed, measured
 from halmd.report.judgement import (
     Estimate,
@@ -59,6 +60,16 @@ COLUMNS = (
     "sigma_low95_S_per_cm",
     "sigma_high95_S_per_cm",
     "log10_sigma_sd",
+    "sigma_along_S_per_cm",
+    "sigma_along_low95_S_per_cm",
+    "sigma_along_high95_S_per_cm",
+    "sigma_across_S_per_cm",
+    "sigma_across_low95_S_per_cm",
+    "sigma_across_high95_S_per_cm",
+    "sigma_pellet_S_per_cm",
+    "sigma_pellet_low95_S_per_cm",
+    "sigma_pellet_high95_S_per_cm",
+    "axis",
     "sigma_measured_S_per_cm",
     "sigma_measured_all_S_per_cm",
     "sigma_measured_suspect_S_per_cm",
@@ -72,7 +83,8 @@ COLUMNS = (
 `sigma_measured_S_per_cm` is the geometric mean of all sound values near `temperature_K`, and
 `Ea_measured_eV` the mean of all sound ones. `D` is that at the lowest temperature with a usable
 run. `length_ps` and `core_hours` are those of production, of all runs together; `log10_sigma_sd`
-is half the width of the 68 % interval. Several values of one column stand between semicolons.
+is half the width of the 68 % interval. `along`, `across`, `pellet` and `axis` are those of
+polycrystal.json. Several values of one column stand between semicolons.
 """
 
 Row = dict[str, Any]
@@ -95,10 +107,13 @@ class Cost:
     """At the speed of each run's production: equilibration is not timed."""
 
 
-def validation_row(results: MaterialResults, lattice: dict[str, Any]) -> Row:
+def validation_row(
+    results: MaterialResults, lattice: dict[str, Any], polycrystal: dict[str, Any]
+) -> Row:
     """A material's results and what was published of it, in the columns `COLUMNS`.
 
-    lattice is the content of its lattice.json, empty where there is none. Lists are lists here.
+    lattice and polycrystal are the contents of those files, empty where there are none. Lists are
+    lists here. Raises HalmdError where polycrystal.json is of another temperature.
     """
     rules = left_out(results)
     used = [run for run in results.runs if which(run) not in rules]
@@ -121,7 +136,36 @@ def validation_row(results: MaterialResults, lattice: dict[str, Any]) -> Row:
         "length_ps": sum(lengths_ps),
         "core_hours": cost([results]).core_hours,
     }
-    return row | _cell(lattice) | _coldest(results) | _compared(results)
+    of_pellet = _pellet(polycrystal, results)
+    return row | _cell(lattice) | _coldest(results) | of_pellet | _compared(results)
+
+
+def _pellet(polycrystal: dict[str, Any], results: MaterialResults) -> Row:
+    """Conductivities of polycrystal.json; nothing where it has none."""
+    if polycrystal.get("verdict") != "ok":
+        return {}
+    at_K = polycrystal["temperature_K"]
+    if at_K != results.extrapolate_to_K:
+        raise HalmdError(
+            f"{results.name}: polycrystal.json is of {at_K:g} K, arrhenius.json of "
+            f"{results.extrapolate_to_K:g} K; run `halmd polycrystal --extrapolate-to-K` again"
+        )
+    row: Row = {"axis": polycrystal["axis"]}
+    for part in ("along", "across", "pellet"):
+        row[f"sigma_{part}_S_per_cm"] = polycrystal[part]["sigma_NE_S_per_cm"]
+        ends = polycrystal[part]["sigma_NE_interval95_S_per_cm"]
+        for end, value in zip(("low95", "high95"), ends, strict=True):
+            row[f"sigma_{part}_{end}_S_per_cm"] = value
+    return row
+
+
+def as_pellet(row: Row) -> Row:
+    """A row whose conductivity is that of a pellet, where it is known."""
+    pellet, compared = row.get("sigma_pellet_S_per_cm"), "log10_computed_over_measured"
+    if pellet is None or row.get(compared) is None:
+        return row
+    ratio = pellet / row["sigma_measured_S_per_cm"]
+    return row | {"sigma_S_per_cm": pellet, compared: math.log10(ratio)}
 
 
 def _cell(lattice: dict[str, Any]) -> Row:

@@ -35,9 +35,6 @@ _LARGEST_ERROR = 0.5
 _FRAMEWORK_MOVES_A2 = 1.0
 """Growth of a framework element's MSD over the run, beyond its rattling, that is no solid's."""
 
-_SHARE_SEEN = 0.5
-"""Of the growth that the slope promises up to half of the run; single ions make it scatter."""
-
 _STILL_FALLING = 0.1
 """Fall of the slope, beyond two standard errors, at which motion is not diffusive yet."""
 
@@ -232,8 +229,8 @@ def _charge(tracer: Estimate, charge: Estimate, base: dict[str, Any]) -> dict[st
 def _framework(motion: Motion, window: Window, curves: dict[str, Floats]) -> dict[str, Any]:
     """For each other element: how far it rattles, and whether it goes away.
 
-    Slow rattling has a slope over the window of the fit, too: what that says of the whole run must
-    be seen at half of it.
+    Slow rattling has a slope over the window of the fit, too: what is too much over the whole run
+    must be seen, in proportion, at half of it.
     """
     result = {}
     first, half = window.lags[0], motion.n_frames // 2
@@ -243,9 +240,8 @@ def _framework(motion: Motion, window: Window, curves: dict[str, Floats]) -> dic
         found = estimate(slopes(motion.ions(symbol), window, directions=False), motion.interval_ps)
         grown_A2 = 6 * found.D_A2_per_ps * motion.length_ps
         seen_A2 = float(curves[symbol][half] - curves[symbol][first])
-        expected_A2 = 6 * found.D_A2_per_ps * (half - first) * motion.interval_ps
         resolved = found.D_A2_per_ps > _SIGNIFICANT * found.standard_error_A2_per_ps
-        goes_on = seen_A2 > _SHARE_SEEN * expected_A2
+        goes_on = seen_A2 > _FRAMEWORK_MOVES_A2 * (half - first) / motion.n_frames
         result[symbol] = {
             "msd_A2": float(curves[symbol][first]),
             "msd_grows_over_run_by_A2": grown_A2,
