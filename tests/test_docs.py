@@ -66,6 +66,9 @@ NOT_RUN: dict[str, dict[str, str]] = {
         "halmd plots": "two materials; tests/report/test_plots.py does it",
         "halmd validation": "two materials; tests/report/test_validation.py does it",
     },
+    "transport.md": {
+        "halmd polycrystal": "a whole campaign; tests/transport/test_polycrystal.py does it",
+    },
     "validation.md": {
         "halmd validation": "tests/report/test_kept_results.py does it",
         "make validation": "the same",

@@ -344,9 +344,6 @@ def test_mixture_of_gaussians_is_the_student_distribution(freedom: float) -> Non
     np.testing.assert_allclose(mixed, student.pdf(x[:, 0], freedom), rtol=0.03)
 
 
-NO_COUNTS = evidence.Counts(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=int))
-
-
 @pytest.mark.parametrize("counted", [False, True])
 def test_evidence_and_posterior_agree_with_brute_force(counted: bool) -> None:
     """One line, two orderings: integrate over c, Ea, tau and omega on a plain grid.
@@ -358,7 +355,7 @@ def test_evidence_and_posterior_agree_with_brute_force(counted: bool) -> None:
     runs = campaign(rng, temperatures=(500.0, 800.0), error=0.3)
     points = points_of(runs, ["00", "01"], lambda run: run["sigma_NE_S_per_cm"])
     points = replace(points, freedom=np.full(4, 1e9))
-    counts = NO_COUNTS
+    counts = evidence.NO_COUNTS
     if counted:
         low = points.value[points.inverse_kT.argmax()]
         at_one = np.array([low - 1.0, low - 1.5, low])

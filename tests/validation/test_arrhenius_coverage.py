@@ -16,7 +16,7 @@ from scipy.stats import binom
 
 from halmd.config import ArrheniusSettings
 from halmd.transport.averaging import Fit, fit, unseen_change_eV
-from halmd.transport.evidence import PRIOR_FREEDOM, Points
+from halmd.transport.evidence import NO_COUNTS, PRIOR_FREEDOM, Points
 from halmd.transport.lines import CHANGE_SD_EV, EA_MEAN_EV, EA_SD_EV
 from halmd.units import BOLTZMANN_EV_PER_K
 
@@ -148,7 +148,7 @@ def covered(design: Design, trials: int, seed: int) -> dict[str, dict[int, float
     hits: dict[str, dict[int, int]] = {}
     for _ in range(trials):
         points, truth = draw(design, rng)
-        found = fit(points, settings, rng)
+        found = fit(points, NO_COUNTS, settings, rng)
         for name, (true, samples) in _quantities(found, truth).items():
             share = float((samples < true).mean())
             counts = hits.setdefault(name, dict.fromkeys(LEVELS, 0))

@@ -102,6 +102,9 @@ class Counts:
         return result
 
 
+NO_COUNTS = Counts(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=np.int64))
+
+
 @dataclass(frozen=True)
 class Family:
     """Curves that are linear in their coefficients for each value of a shape."""
