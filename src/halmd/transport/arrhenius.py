@@ -61,7 +61,7 @@ def arrhenius(runs: list[Run], settings: ArrheniusSettings, *, seed: int = 0) ->
     if not names:
         needed = FEWEST_TEMPERATURES["line" if settings.curve == "auto" else settings.curve]
         return record | {"verdict": "too_few_temperatures", "temperatures_needed": needed}
-    points, counts = _both(usable, few, _sigma_T_S_K_per_cm)
+    points, counts = _both(usable, few, sigma_T_S_K_per_cm)
     points_D, counts_D = _both(usable, few, _D_cm2_per_s)
     sigma = fit(points, counts, settings, rng)
     D = fit(points_D, counts_D, settings, rng)
@@ -98,7 +98,8 @@ def arrhenius(runs: list[Run], settings: ArrheniusSettings, *, seed: int = 0) ->
     return record
 
 
-def _sigma_T_S_K_per_cm(run: Run) -> float:
+def sigma_T_S_K_per_cm(run: Run) -> float:
+    """What is linear in the Arrhenius plot: conductivity times temperature."""
     return float(run["sigma_NE_S_per_cm"] * run["temperature_K"])
 
 
@@ -183,7 +184,7 @@ def _band(found: Fit, coldest_K: float, hottest_K: float) -> dict[str, Any]:
     allowed = plain + found.beyond.shift(x)
     record: dict[str, Any] = {
         "per_1000_K": inverse.tolist(),
-        "ln_sigma_T_S_K_per_cm": np.median(plain, axis=0).tolist(),
+        "lnsigma_T_S_K_per_cm": np.median(plain, axis=0).tolist(),
     }
     for label, level in LEVELS.items():
         ends = [(1 - level) / 2, (1 + level) / 2]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from halmd.config import ArrheniusSettings
 from halmd.errors import HalmdError
-from halmd.transport.arrhenius import summary
+from halmd.transport.arrhenius import sigma_T_S_K_per_cm, summary
 from halmd.transport.averaging import counts_of, fit, points_of
 from halmd.transport.conductivity import nernst_einstein_S_per_cm
 from halmd.transport.lines import candidates
@@ -70,8 +70,8 @@ def polycrystal(
             record["verdict"] = "too_few_temperatures"
             continue
         names = sorted({run["ordering"] for run in [*usable, *few]})
-        points = points_of(usable, names, _sigma_T_S_K_per_cm)
-        found = fit(points, counts_of(few, names, _sigma_T_S_K_per_cm), settings, rng)
+        points = points_of(usable, names, sigma_T_S_K_per_cm)
+        found = fit(points, counts_of(few, names, sigma_T_S_K_per_cm), settings, rng)
         x = np.array([1 / (BOLTZMANN_EV_PER_K * T)])
         values = (found.at(x) + found.beyond.shift(x))[:, 0] - np.log(T)
         # Samples come model by model: those of both directions must not be paired by that.
@@ -90,10 +90,6 @@ def polycrystal(
         "pellet": summary("sigma_NE_S_per_cm", pellet, middle="median"),
         "pellet_over_mean": float(np.median(pellet / mean)),
     }
-
-
-def _sigma_T_S_K_per_cm(run: Run) -> float:
-    return float(run["sigma_NE_S_per_cm"] * run["temperature_K"])
 
 
 def _directed(run: Run, axis: str, where: str) -> Run:
