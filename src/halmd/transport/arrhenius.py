@@ -184,7 +184,7 @@ def _band(found: Fit, coldest_K: float, hottest_K: float) -> dict[str, Any]:
     allowed = plain + found.beyond.shift(x)
     record: dict[str, Any] = {
         "per_1000_K": inverse.tolist(),
-        "lnsigma_T_S_K_per_cm": np.median(plain, axis=0).tolist(),
+        "ln_sigma_T_S_K_per_cm": np.median(plain, axis=0).tolist(),
     }
     for label, level in LEVELS.items():
         ends = [(1 - level) / 2, (1 + level) / 2]
