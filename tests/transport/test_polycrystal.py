@@ -135,9 +135,21 @@ def test_input_that_cannot_be_is_one_line() -> None:
     runs = campaign(np.random.default_rng(4))
     with pytest.raises(HalmdError, match=r"axis 'd' is none of a, b, c"):
         polycrystal(runs, SETTINGS, axis="d")
+    runs[3]["tensor"] = {}
+    with pytest.raises(HalmdError, match=r"run 00, 630 K, replica 0: .*a damaged one"):
+        polycrystal(runs, SETTINGS)
     del runs[3]["tensor"]
     with pytest.raises(HalmdError, match=r"run 00, 630 K, replica 0: no diffusion tensor"):
         polycrystal(runs, SETTINGS)
+
+
+def test_another_file_is_one_line(tmp_path: Path) -> None:
+    write_json(tmp_path / "other.json", {"a": 1})
+    words = ["polycrystal", str(tmp_path / "other.json"), "--output", str(tmp_path / "p.json")]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, HalmdError)
+    assert "other.json: no transport.json" in str(done.exception)
+    assert not (tmp_path / "p.json").exists()
 
 
 def test_too_few_temperatures_are_a_verdict() -> None:

@@ -53,6 +53,9 @@ def load_runs(files: list[Path]) -> list[dict[str, Any]]:
     runs = []
     for file in files:
         record = read_json(file)
+        T = record.get("temperature_K")
+        if isinstance(T, bool) or not isinstance(T, int | float):
+            raise HalmdError(f"{file}: no transport.json (temperature_K is {T!r})")
         folder = file.resolve().parent
         if re.fullmatch(r"r\d+", folder.name) and folder.parent.name.endswith("K"):
             record["ordering"] = folder.parent.parent.name

@@ -93,15 +93,24 @@ def polycrystal(
 
 
 def _directed(run: Run, axis: str, where: str) -> Run:
-    """The record of a run as if it moved along the axis, or across it, alone."""
-    tensor = run.get("tensor")
-    if not isinstance(tensor, dict):
-        if run.get("verdict") in (_CONVERGED, _FEW):
-            raise HalmdError(
-                f"run {run['ordering']}, {run['temperature_K']:g} K, replica {run['replica']}: no "
-                "diffusion tensor; run `halmd diffusion` on it again"
-            )
+    """The record of a run as if it moved along the axis, or across it, alone.
+
+    Runs of other verdicts are left out of both fits, and stay as they are. Raises HalmdError for a
+    record that has not what this takes.
+    """
+    if run.get("verdict") not in (_CONVERGED, _FEW):
         return run
+    try:
+        return _of_axis(run, axis, where)
+    except (KeyError, TypeError, ValueError) as error:
+        raise HalmdError(
+            f"run {run['ordering']}, {run['temperature_K']:g} K, replica {run['replica']}: no "
+            f"diffusion tensor, or a damaged one ({error}); run `halmd diffusion` on it again"
+        ) from None
+
+
+def _of_axis(run: Run, axis: str, where: str) -> Run:
+    tensor = run["tensor"]
     lattice = tensor["lattice"]
     D, error = lattice[axis]["D_cm2_per_s"], lattice[axis]["D_error_cm2_per_s"]
     directions = 1
@@ -113,9 +122,6 @@ def _directed(run: Run, axis: str, where: str) -> Run:
         directions = 2
     D = max(0.0, float(D))
     relative = error / D if D else None
-    verdict = run["verdict"]
-    if verdict in (_CONVERGED, _FEW):
-        verdict = _CONVERGED if relative and relative <= _LARGEST_ERROR else _FEW
     mean = run["D_tracer_cm2_per_s"]
     jump_A = run["settings"]["jump_length_A"]
     jumps = run["n_effective_jumps"] * D / mean * directions / 3 if mean else 0.0
@@ -123,7 +129,7 @@ def _directed(run: Run, axis: str, where: str) -> Run:
         D, run["n_ions"], run["volume_A3"], run["temperature_K"], run["charge_e"]
     )
     return run | {
-        "verdict": verdict,
+        "verdict": _CONVERGED if relative and relative <= _LARGEST_ERROR else _FEW,
         "D_tracer_cm2_per_s": D,
         "sigma_NE_S_per_cm": sigma,
         "relative_error": relative,
